@@ -1,0 +1,294 @@
+"""The embedded engine: DuckDB, in this process or in a workspace's file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import duckdb
+import numpy as np
+
+from hanse.engines.base import observation_query, statistics_of
+from hanse.errors import (
+    CancelledError,
+    DataError,
+    EngineError,
+    HanseError,
+    UsageError,
+    WorkspaceError,
+    nearest,
+)
+from hanse.estimator import Observation
+from hanse.expressions import Expression, call, parse_sql, quote, string
+from hanse.statistics import Statistics
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["DuckDB"]
+
+T = TypeVar("T")
+
+
+class DuckDB:
+    """One connection to DuckDB.
+
+    Args:
+        database: a file, or ``:memory:``.
+        memory_limit: as DuckDB writes it, ``2GB``; None leaves DuckDB's default.
+        threads: None leaves DuckDB's default, all cores.
+        read_only: open the file for reading only.
+
+    Raises:
+        WorkspaceError: the file is locked, corrupt or cannot be written.
+    """
+
+    dialect: ClassVar[str] = "duckdb"
+
+    def __init__(
+        self,
+        database: str | Path = ":memory:",
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        read_only: bool = False,
+    ) -> None:
+        config: dict[str, Any] = {"autoinstall_known_extensions": False}
+        if memory_limit is not None:
+            config["memory_limit"] = memory_limit
+        if threads is not None:
+            config["threads"] = threads
+        self.database = str(database)
+        with _translated(self.database, opening=True):
+            self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
+            self._connection.execute("SET TimeZone = 'UTC'")
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hanse-duckdb")
+
+    def close(self) -> None:
+        """Close the database; nothing can be asked afterwards."""
+        self._readers.shutdown()
+        self._connection.close()
+
+    def execute(self, sql: str) -> None:
+        """Run a statement that gives no rows.
+
+        Raises:
+            EngineError: what DuckDB says, translated.
+        """
+        with _translated(self.database):
+            self._interruptible(lambda: self._connection.execute(sql))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query that gives few rows."""
+        with _translated(self.database):
+            return self._interruptible(lambda: self._connection.execute(sql).fetchall())
+
+    def query(self, sql: str, batch_rows: int = 65_536) -> pa.RecordBatchReader:
+        """Run a query and stream its rows.
+
+        DuckDB refuses another statement on this connection until the stream was read to its end or dropped. Ctrl-C
+        stops the query, also while it looks for its first row.
+        """
+        import pyarrow as pa
+
+        with _translated(self.database):
+            stream = self._interruptible(lambda: self._connection.sql(sql).to_arrow_reader(batch_rows))
+        return pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
+
+    def _batches(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The stream's batches; Arrow wraps DuckDB's errors in an OSError."""
+        while True:
+            try:
+                with _translated(self.database):
+                    batch = self._interruptible(lambda: next(stream, None))
+            except OSError as error:
+                raise _translate(str(error), self.database, opening=False) from error
+            if batch is None:
+                return
+            yield batch
+
+    def _interruptible(self, work: Callable[[], T]) -> T:
+        """Do ``work`` on another thread: the main thread alone hears Ctrl-C, and not while it waits inside DuckDB."""
+        if threading.current_thread() is not threading.main_thread():
+            return work()
+        future = self._readers.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            while not future.done():
+                self._connection.interrupt()
+                wait([future], timeout=0.05)
+            with suppress(Exception):
+                future.result()
+            raise
+
+    def columns(self, sql: str) -> Mapping[str, str]:
+        """The columns that a query gives, with DuckDB's types.
+
+        Raises:
+            DataError: two columns have one name.
+        """
+        found: dict[str, str] = {}
+        for name, kind, *_ in self.rows(f"DESCRIBE {sql}"):
+            if name in found:
+                raise DataError(f"the SELECT gives two columns called {name}: give each a name of its own with AS")
+            found[name] = kind
+        return found
+
+    def create(self, sql: str) -> int:
+        """Run a CREATE TABLE AS or INSERT, all or nothing; returns its rows."""
+        rows = self.rows(sql)
+        return int(rows[0][0]) if rows else 0
+
+    def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:
+        """Put files of one format into a table; returns rows.
+
+        Raises:
+            UsageError: no file, an unknown ending, or a file that is not there.
+        """
+        reader = _reader(files)
+        names = ", ".join(_literal(str(f)) for f in files)
+        what = "OR REPLACE TABLE" if replace else "TABLE"
+        return self.create(f"CREATE {what} {quote(table)} AS SELECT * FROM {reader}([{names}], union_by_name = true)")
+
+    def register(self, table: str, rows: Any) -> None:
+        """Copy an Arrow table, or a pandas or polars frame, into a temporary table."""
+        with _translated(self.database):
+            self._connection.register("hanse_registered", rows)
+            try:
+                self._connection.execute(
+                    f"CREATE OR REPLACE TEMP TABLE {quote(table)} AS SELECT * FROM hanse_registered"
+                )
+            finally:
+                self._connection.unregister("hanse_registered")
+
+    def parse(self, sql: str) -> Any:
+        """A query in this engine's dialect as a tree."""
+        return parse_sql(sql, self.dialect)
+
+    def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
+        """A table's or view's columns by the parts of its name, in any case; None if there is none."""
+        name = ".".join(quote(part) for part in parts)
+        with _translated(self.database):
+            try:
+                found = self._connection.execute(f"DESCRIBE {name}").fetchall()
+            except duckdb.CatalogException:
+                return None
+        return {column: kind for column, kind, *_ in found}
+
+    def is_view(self, parts: Sequence[str]) -> bool:
+        """Whether a relation is a view, by the parts of its name, in any case."""
+        name = parts[-1].lower()
+        views = self.rows("SELECT lower(view_name) FROM duckdb_views() WHERE NOT internal")
+        return (name,) in views
+
+    def relations(self) -> Sequence[str]:
+        """Every table's and view's name, Hanse's own scratch tables left out."""
+        names = self.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT internal UNION "
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+        )
+        return [name for (name,) in names if not name.startswith("hanse_rows_")]
+
+    def text(self, expression: Expression) -> str:
+        """An expression as this engine writes it."""
+        return expression.sql(dialect=self.dialect, comments=False)
+
+    def error(self, message: str) -> Expression:
+        """An expression that stops the query with ``message`` when a row reaches it."""
+        return call("error", string(message))
+
+    def observe(self, relation: str, observation: Observation) -> Statistics:
+        """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
+        sql = observation_query(relation, observation).sql(dialect=self.dialect, copy=False, comments=False)
+        with _translated(self.database):
+            columns = self._interruptible(lambda: self._connection.execute(sql).fetchnumpy())
+        identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
+        fill = [] if observation.cell is None else [0.0]
+        for aggregate in observation.aggregates.values():
+            fill += [identity[aggregate.combine]] * len(aggregate.expressions)
+        arrays = [
+            np.ma.filled(np.ma.asarray(c, dtype=np.float64), f) for c, f in zip(columns.values(), fill, strict=True)
+        ]
+        return statistics_of(observation, arrays)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements within, or none of them."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            with _translated(self.database):
+                self._connection.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+
+@contextmanager
+def _translated(database: str, *, opening: bool = False) -> Iterator[None]:
+    """DuckDB's exceptions as Hanse's."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CancelledError("cancelled: nothing was changed by this statement") from None
+    except duckdb.InterruptException:
+        raise CancelledError("cancelled: nothing was changed by this statement") from None
+    except duckdb.Error as error:
+        raise _translate(str(error), database, opening=opening) from error
+    except RuntimeError as error:
+        if "interrupted" not in str(error).lower():
+            raise
+        raise CancelledError("cancelled: nothing was changed by this statement") from None
+
+
+def _translate(message: str, database: str, *, opening: bool) -> HanseError:
+    first = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    if "Could not set lock" in message or "Conflicting lock" in message:
+        return WorkspaceError(f"{database} is in use by another process: close it there, or use another --workspace")
+    if "No space left" in message or "disk full" in message.lower():
+        return WorkspaceError(f"{database}: the disk is full ({first}): free some space and run the statement again")
+    if "Read-only file system" in message or "Permission denied" in message:
+        return WorkspaceError(f"{database} cannot be written ({first}): check its permissions")
+    if opening:
+        return WorkspaceError(
+            f"{database} cannot be opened as a database ({first}): move it away, or use another --workspace"
+        )
+    if "Out of Memory" in first:
+        return EngineError(f"the engine ran out of memory: {first}")
+    return EngineError(first)
+
+
+_READERS = {
+    ".parquet": "read_parquet",
+    ".csv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+    ".ndjson": "read_json",
+}
+
+
+def _reader(files: Sequence[Path]) -> str:
+    """DuckDB's function for files of one format."""
+    if not files:
+        raise UsageError("no file to load: name at least one")
+    readers = set()
+    for file in files:
+        suffixes = [s.lower() for s in file.suffixes]
+        suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
+        if suffix not in _READERS:
+            raise UsageError(f"{file}: unknown ending {suffix or '(none)'}; {nearest(suffix or '?', _READERS)}")
+        if not any(ch in str(file) for ch in "*?[") and not file.exists():
+            raise UsageError(f"{file} does not exist: check the path")
+        readers.add(_READERS[suffix])
+    if len(readers) > 1:
+        raise UsageError("the files are of several formats: load them into a table each")
+    return readers.pop()
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

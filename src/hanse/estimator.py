@@ -1,0 +1,162 @@
+"""The protocols that every model type follows, and the one training loop.
+
+A model turns additive statistics into its next state: ``observe`` says what each data holder computes over its rows,
+``advance`` makes the next state of the sum, ``predict`` gives a SQL expression per output column. Local training is
+federated training with one holder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from hanse.errors import DataError
+from hanse.expressions import Expression
+from hanse.statistics import Combine, Statistics
+from hanse.types import JsonValue, Progress
+
+__all__ = ["WEIGHT", "Aggregate", "Estimator", "Holder", "Model", "Observation", "Training", "train"]
+
+WEIGHT = "weight"
+"""The column of a training relation that holds the rows' weights, where there are any."""
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A named array of aggregates: each expression is combined over the rows of a cell.
+
+    Args:
+        expressions: row-major, one for each element of ``shape``.
+        shape: of the array for one cell; ``()`` is a single number.
+        combine: ``sum``, ``min`` or ``max``.
+    """
+
+    expressions: tuple[Expression, ...]
+    shape: tuple[int, ...] = ()
+    combine: Combine = "sum"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a data holder computes: named, shaped SQL aggregates, for each cell of a partition of its rows.
+
+    Args:
+        aggregates: by name.
+        let: layers of intermediate columns; each layer sees the relation and the layers before it.
+        cell: an integer expression from 0 to ``cells - 1``; rows where it is NULL do not count. Without it, all rows.
+        cells: how many cells; with ``cell``, arrays get this as their first axis.
+    """
+
+    aggregates: Mapping[str, Aggregate]
+    let: tuple[Mapping[str, Expression], ...] = ()
+    cell: Expression | None = None
+    cells: int = 1
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The whole shape of the array ``name``."""
+        own = self.aggregates[name].shape
+        return own if self.cell is None else (self.cells, *own)
+
+
+Holder = Callable[[Observation], Statistics]
+"""A data holder: computes an observation over its rows."""
+
+
+class Model(Protocol):
+    """A trained model: plain data, no engine, no pickle."""
+
+    model_type: ClassVar[str]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features' names, in order."""
+        ...
+
+    def predict(self, features: Sequence[Expression]) -> Mapping[str, Expression]:
+        """The output columns as SQL expressions over the features."""
+        ...
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain data."""
+        ...
+
+
+class Estimator(Protocol[S]):
+    """A model type: a frozen dataclass whose fields are the SQL OPTIONS, in lower case."""
+
+    model_type: ClassVar[str]
+
+    def start(self, features: Sequence[str]) -> S:
+        """The first state."""
+        ...
+
+    def observe(self, state: S) -> Observation:
+        """What each data holder computes next."""
+        ...
+
+    def advance(self, state: S, total: Statistics) -> S:
+        """The next state, from the sum over all data holders."""
+        ...
+
+    def done(self, state: S) -> bool:
+        """Whether ``state`` is final."""
+        ...
+
+    def model(self, state: S) -> Model:
+        """The trained model of a final state."""
+        ...
+
+    def progress(self, state: S) -> Mapping[str, float]:
+        """What a person who looks on may see: inertia, clusters ..."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training did.
+
+    Args:
+        model: the trained model.
+        rounds: how many observations were made.
+        numbers: the last state's progress.
+    """
+
+    model: Model
+    rounds: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+def train(
+    estimator: Estimator[Any],
+    features: Sequence[str],
+    holders: Iterable[Holder],
+    progress: Progress | None = None,
+) -> Training:
+    """Train over any number of data holders; one loop serves local and federated training.
+
+    Args:
+        estimator: the model type with its options.
+        features: the columns of the holders' relations.
+        holders: who compute observations; at least one.
+        progress: called after each round.
+
+    Raises:
+        DataError: there is no holder, or the rows are not what the model needs.
+    """
+    parties = list(holders)
+    if not parties:
+        raise DataError("no data holder to train on: name at least one")
+    state = estimator.start(features)
+    rounds = 0
+    while not estimator.done(state):
+        observation = estimator.observe(state)
+        total = reduce(Statistics.__add__, (holder(observation) for holder in parties))
+        state = estimator.advance(state, total)
+        rounds += 1
+        if progress is not None:
+            progress("training", {"round": rounds, **estimator.progress(state)})
+    return Training(estimator.model(state), rounds, estimator.progress(state))

@@ -1,0 +1,302 @@
+"""The small SQL vocabulary that models speak: dialect-free expressions, built on sqlglot.
+
+Numbers are written as doubles (``1.5e0``), since both engines read a bare ``1.5`` as DECIMAL; they survive the round
+trip to the last bit. Nothing here knows a dialect: an engine writes the expressions out in its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlglot import exp
+
+__all__ = [
+    "Expression",
+    "absolute",
+    "add",
+    "as_double",
+    "as_text",
+    "at_least",
+    "bad_count",
+    "both",
+    "call",
+    "case",
+    "clamp",
+    "coalesce",
+    "column",
+    "divide",
+    "dot",
+    "equal",
+    "field_of",
+    "floor",
+    "greatest",
+    "group_of",
+    "guarded",
+    "integer",
+    "is_column",
+    "is_number",
+    "known",
+    "least",
+    "log1p_abs",
+    "multiply",
+    "negative",
+    "number",
+    "parse_sql",
+    "quote",
+    "root",
+    "select",
+    "select_over",
+    "square",
+    "string",
+    "struct_fields",
+    "subtract",
+    "total",
+    "when",
+]
+
+Expression = exp.Expr
+
+
+def column(name: str) -> Expression:
+    """The column called exactly ``name``."""
+    return exp.Column(this=exp.Identifier(this=name, quoted=True))
+
+
+def number(value: float) -> Expression:
+    """A finite double, written so that every engine reads back the same bits.
+
+    Raises:
+        ValueError: ``value`` is NaN or infinite.
+    """
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{value} cannot stand in SQL")
+    text = repr(abs(value))
+    literal = exp.Literal.number(text if "e" in text else f"{text}e0")
+    return exp.Neg(this=literal) if math.copysign(1.0, value) < 0 else literal
+
+
+def integer(value: int) -> Expression:
+    """A whole number, as a 32-bit integer."""
+    literal = exp.Literal.number(str(abs(value)))
+    return exp.Neg(this=literal) if value < 0 else literal
+
+
+def _paren(e: Expression) -> Expression:
+    return exp.Paren(this=e) if isinstance(e, exp.Binary | exp.Neg) else e
+
+
+def add(a: Expression, b: Expression) -> Expression:
+    """``a + b``."""
+    return exp.Add(this=_paren(a) if isinstance(a, exp.Predicate) else a, expression=_paren(b))
+
+
+def subtract(a: Expression, b: Expression) -> Expression:
+    """``a - b``."""
+    return exp.Sub(this=a, expression=_paren(b))
+
+
+def multiply(a: Expression, b: Expression) -> Expression:
+    """``a * b``."""
+    return exp.Mul(this=_paren(a), expression=_paren(b))
+
+
+def divide(a: Expression, b: Expression) -> Expression:
+    """``a / b`` of doubles; the caller sees to it that ``b`` is not zero."""
+    return exp.Div(this=_paren(a), expression=_paren(b), typed=False, safe=False)
+
+
+def negative(a: Expression) -> Expression:
+    """``-a``."""
+    return exp.Neg(this=_paren(a))
+
+
+def total(terms: Iterable[Expression]) -> Expression:
+    """The sum of ``terms``, left to right; zero where there are none."""
+    result: Expression | None = None
+    for term in terms:
+        result = term if result is None else add(result, term)
+    return number(0.0) if result is None else result
+
+
+def dot(weights: Sequence[float], values: Sequence[Expression]) -> Expression:
+    """``sum(weights[i] * values[i])``; terms of weight zero are left out."""
+    return total(multiply(v.copy(), number(w)) for w, v in zip(weights, values, strict=True) if w != 0)
+
+
+def square(a: Expression) -> Expression:
+    """``a * a``; give it a column, for it is written twice."""
+    return multiply(a, a.copy())
+
+
+def root(a: Expression) -> Expression:
+    """The square root."""
+    return exp.Sqrt(this=a)
+
+
+def absolute(a: Expression) -> Expression:
+    """The absolute value."""
+    return exp.Abs(this=a)
+
+
+def log1p_abs(a: Expression) -> Expression:
+    """``ln(1 + |a|)``."""
+    return exp.Ln(this=add(number(1.0), absolute(a)))
+
+
+def floor(a: Expression) -> Expression:
+    """The largest whole number not above ``a``, as a double."""
+    return exp.Floor(this=a)
+
+
+def least(items: Sequence[Expression]) -> Expression:
+    """The least of ``items``."""
+    return items[0] if len(items) == 1 else exp.Least(this=items[0], expressions=list(items[1:]), ignore_nulls=True)
+
+
+def greatest(items: Sequence[Expression]) -> Expression:
+    """The greatest of ``items``."""
+    return items[0] if len(items) == 1 else exp.Greatest(this=items[0], expressions=list(items[1:]), ignore_nulls=True)
+
+
+def clamp(a: Expression, low: float, high: float) -> Expression:
+    """``a`` held between ``low`` and ``high``."""
+    return least([greatest([a, number(low)]), number(high)])
+
+
+def at_least(a: Expression, bound: Expression) -> Expression:
+    """``a >= bound``."""
+    return exp.GTE(this=a, expression=bound)
+
+
+def equal(a: Expression, b: Expression) -> Expression:
+    """``a = b``."""
+    return exp.EQ(this=a, expression=b)
+
+
+def when(condition: Expression, value: Expression) -> tuple[Expression, Expression]:
+    """One branch of :func:`case`."""
+    return condition, value
+
+
+def case(branches: Iterable[tuple[Expression, Expression]], otherwise: Expression | None) -> Expression:
+    """``CASE WHEN ... THEN ... ELSE otherwise END``."""
+    ifs = [exp.If(this=condition, true=value) for condition, value in branches]
+    return exp.Case(ifs=ifs, default=otherwise) if ifs else (otherwise or exp.Null())
+
+
+def string(value: str) -> Expression:
+    """A text; quotes within are escaped by whoever writes the expression out."""
+    return exp.Literal.string(value)
+
+
+def as_double(a: Expression) -> Expression:
+    """``CAST(a AS DOUBLE)``."""
+    return exp.Cast(this=a, to=exp.DataType(this=exp.DataType.Type.DOUBLE))
+
+
+def as_text(a: Expression) -> Expression:
+    """``CAST(a AS VARCHAR)``."""
+    return exp.Cast(this=a, to=exp.DataType(this=exp.DataType.Type.TEXT))
+
+
+def coalesce(a: Expression, otherwise: Expression) -> Expression:
+    """``a``, or ``otherwise`` where it is NULL."""
+    return exp.Coalesce(this=a, expressions=[otherwise])
+
+
+def is_number(a: Expression) -> Expression:
+    """Whether ``a`` is finite: false for infinities and NaN, NULL for NULL; give it a short expression."""
+    return equal(subtract(a.copy(), a.copy()), number(0.0))
+
+
+def known(a: Expression, value: Expression) -> Expression:
+    """``value`` where ``a`` is a finite number, else NULL, which sums leave out."""
+    return case([when(is_number(a), value)], None)
+
+
+def both(a: Expression, b: Expression) -> Expression:
+    """``a AND b``."""
+    return exp.And(this=a, expression=b)
+
+
+def bad_count(a: Expression) -> Expression:
+    """1 where ``a`` is NULL or not finite, else 0; its sum counts such rows."""
+    return case([when(is_number(a), number(0.0))], number(1.0))
+
+
+def guarded(features: Sequence[Expression], value: Expression, failure: Expression) -> Expression:
+    """``value``, or ``failure`` where a feature is NULL or not finite; costs one comparison a row."""
+    nothing = total(subtract(f.copy(), f.copy()) for f in features)
+    return case([when(equal(nothing, number(0.0)), value)], failure)
+
+
+def is_column(a: Expression) -> bool:
+    """Whether ``a`` is a plain column."""
+    return isinstance(a, exp.Column)
+
+
+def quote(name: str) -> str:
+    """A name as text, quoted in standard SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def call(function: str, *arguments: Expression) -> Expression:
+    """A function of the engine's own, by name."""
+    return exp.Anonymous(this=function, expressions=list(arguments))
+
+
+def parse_sql(text: str, dialect: str) -> Expression:
+    """Text that an engine's dialect wrote, as a tree again."""
+    import sqlglot
+
+    return sqlglot.parse_one(text, dialect=dialect)
+
+
+def group_of(kind: str, value: Expression) -> Expression:
+    """An aggregate: ``sum``, ``min`` or ``max`` of ``value``."""
+    return {"sum": exp.Sum, "min": exp.Min, "max": exp.Max}[kind](this=value)
+
+
+def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:
+    """A relation with more columns, as something that can stand in FROM again."""
+    columns = [
+        exp.Star(),
+        *(exp.alias_(value, name, quoted=True, copy=False) for name, value in added.items()),
+    ]
+    return exp.Subquery(this=_from(columns, relation), alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+
+
+def select(
+    relation: str | Expression, columns: Mapping[str, Expression], group: Expression | None = None
+) -> Expression:
+    """``SELECT columns FROM relation``; with ``group`` its value comes first and rows where it is NULL are out."""
+    named: list[Expression] = [exp.alias_(value, name, quoted=True, copy=False) for name, value in columns.items()]
+    if group is None:
+        return _from(named, relation)
+    query = _from([group, *named], relation)
+    held = exp.Not(this=exp.Is(this=group.copy(), expression=exp.Null()))
+    return query.where(held, copy=False).group_by(group.copy(), copy=False)
+
+
+def _from(columns: Sequence[Expression], relation: str | Expression) -> exp.Select:
+    source = exp.to_table(relation) if isinstance(relation, str) else relation
+    return exp.Select(expressions=list(columns)).from_(source, copy=False)
+
+
+def field_of(struct: Expression, name: str) -> Expression:
+    """A field of a struct."""
+    return exp.Dot(this=struct, expression=exp.Identifier(this=name, quoted=True))
+
+
+def struct_fields(kind: str, dialect: str) -> dict[str, str]:
+    """The fields of a struct type, with their types as the dialect writes them; empty for any other type.
+
+    >>> struct_fields("STRUCT(a INTEGER, b VARCHAR[])", "duckdb")
+    {'a': 'INT', 'b': 'TEXT[]'}
+    """
+    if not kind.upper().startswith("STRUCT(") or kind.endswith("]"):
+        return {}
+    fields = exp.DataType.build(kind, dialect=dialect).expressions
+    return {field.name: field.args["kind"].sql(dialect=dialect) for field in fields}

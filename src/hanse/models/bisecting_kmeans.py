@@ -1,0 +1,538 @@
+"""Bisecting k-means: the cluster of largest inertia is split in two until there are enough.
+
+Training goes in few, fat scans. ``moments`` finds the overall centre; ``spread`` the covariance of each cluster to
+open; ``cells`` sketches it, whole trees of splits compete over the sketch and the cheapest is taken; ``step`` moves all
+of its pairs at once by Lloyd's iteration over all rows until they settle; ``final`` takes the inertia about the
+finished centroids, where the sums so far would lose digits of it. With ``split_starts = 1`` there is no sketch: a
+split opens at the centre plus and minus one standard deviation along the first principal axis, which needs a cluster's
+covariance and nothing else.
+
+Source:
+    Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.errors import ArtifactError, DataError
+from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.models.cells import Cloud, Grid, principal_axes
+from hanse.models.clusters import Cluster, by_size, cluster_from_json
+from hanse.models.geometry import GEOMETRIES, Geometry
+from hanse.models.starts import Branch, Divisible, grow
+from hanse.models.tree import Node, Tree, chosen_splits, descend, drawn_back, moved
+from hanse.options import OneOf, Range, option
+from hanse.statistics import FloatArray, Statistics
+from hanse.types import JsonValue
+
+__all__ = ["BisectingKMeans", "BisectingModel", "BisectingState"]
+
+Phase = Literal["moments", "spread", "cells", "step", "final", "done"]
+
+_AUTO_STARTS = 8  # outcomes of the first split that are carried on
+_SETTLED_SQ = 1e-5  # a pair is settled when it moves less than this share of the variance
+_EXACT = 1e-5  # inertia of at least this share of the sum of squares keeps ten digits of it
+_NOTHING = 1e-14  # a cluster whose variance is this share of its squared size is one point, to rounding
+
+
+@dataclass(frozen=True)
+class BisectingState:
+    """The state that goes down to the data holders each round.
+
+    Args:
+        features: the columns of the training relation, in order.
+        phase: what is observed next.
+        origin: (d,) the overall centre, in feature units; sums are taken about it.
+        tree: the splits so far.
+        opening: the leaves to open.
+        grids: for ``cells``, a grid for each of them.
+        inertia: for ``done``, (leaves,) the exact inertia of each leaf of the tree.
+    """
+
+    features: tuple[str, ...]
+    phase: Phase
+    origin: FloatArray
+    tree: Tree = (Node(),)
+    opening: tuple[int, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    inertia: FloatArray | None = None
+
+    @property
+    def leaves(self) -> list[int]:
+        """The nodes that are not divided."""
+        reached, waiting = [], [0]
+        while waiting:
+            node = waiting.pop()
+            sides = self.tree[node].sides
+            if sides is None:
+                reached.append(node)
+            else:
+                waiting += sides
+        return sorted(reached)
+
+    @property
+    def moving(self) -> list[int]:
+        """The leaves below a split that has not settled."""
+        reached, waiting = [], [(0, False)]
+        while waiting:
+            node, below = waiting.pop()
+            here = self.tree[node]
+            if here.sides is None:
+                reached += [node] if below else []
+            else:
+                waiting += [(side, below or not here.settled) for side in here.sides]
+        return sorted(reached)
+
+
+@dataclass(frozen=True)
+class BisectingKMeans:
+    """Bisecting k-means, trained in the database.
+
+    >>> BisectingKMeans(num_clusters=3).start(["a", "b"]).phase
+    'moments'
+    """
+
+    model_type: ClassVar[str] = "bisecting_kmeans"
+
+    max_iter: int = option(20, Range(int, 1), "steps of Lloyd's iteration for each split, at the most")
+    num_clusters: int = option(4, Range(int, 2), "clusters wanted; there may be fewer")
+    distance_measure: str = option("euclidean", OneOf("euclidean", "cosine"), "how rows and centroids are compared")
+    min_divisible_cluster_size: float = option(
+        1.0,
+        Range(float, 0, open_low=True),
+        "rows (>= 1) or share of all rows (< 1) that a cluster needs to be divided",
+    )
+    seed: int = option(0, Range(int), "kept for the record: training draws no random numbers")
+    prediction_col: str = option("prediction", None, "name of the predicted column")
+    weight_col: str | None = option(None, None, "column of row weights")
+    split_order: str = option(
+        "inertia",
+        OneOf("inertia", "size"),
+        "split the cluster of largest inertia next, or level by level by size",
+    )
+    split_starts: int | str = option(
+        "auto",
+        Range(int, 1, or_text=("auto",)),
+        "outcomes of the first split that compete; 1: one start, no sketch",
+    )
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """How costs are measured."""
+        return next(g for g in GEOMETRIES if g.name == self.distance_measure)
+
+    @property
+    def sketches(self) -> bool:
+        """Whether splits open over a sketch of the rows."""
+        return self.split_starts != 1
+
+    def start(self, features: Sequence[str]) -> BisectingState:
+        """Nothing is known yet."""
+        return BisectingState(tuple(features), "moments", np.zeros(len(features)))
+
+    def done(self, state: BisectingState) -> bool:
+        """Whether all clusters are final."""
+        return state.phase == "done"
+
+    def progress(self, state: BisectingState) -> Mapping[str, float]:
+        """Inertia and clusters so far."""
+        clusters = len(state.leaves)
+        if state.inertia is not None:
+            return {"inertia": float(state.inertia.sum()), "clusters": clusters}
+        return {"inertia": self._known_cost(state.tree, 0), "clusters": clusters}
+
+    def _known_cost(self, tree: Tree, node: int) -> float:
+        """Inertia below a node, as far as sides have been counted."""
+        here = tree[node]
+        if here.sides is None or any(tree[side].count == 0 for side in here.sides):
+            return self._cost(here)
+        return sum(self._known_cost(tree, side) for side in here.sides)
+
+    # -- what data holders compute ------------------------------------------------------------
+
+    def observe(self, state: BisectingState) -> Observation:
+        """The sums that the next step needs.
+
+        Returns:
+            ``moments``: ``count`` (), ``weight`` () and ``sum`` (d,) about zero. ``spread``: for each leaf to open also
+            ``square`` () and ``cross`` (d (d + 1) / 2,), the upper triangle of the sum of outer products. ``cells`` and
+            ``step``: for each cell or side ``count``, ``weight``, ``sum``, ``square``. ``final``: for each leaf
+            ``inertia`` (). All but the first about ``origin``, in feature units and their squares.
+        """
+        rows = [e.column(f) for f in state.features]
+        if state.phase == "final":
+            return self._observe_final(state, rows)
+        layers, z = self.geometry.rows(state.features, state.origin)
+        aggregates = self._sums(z)
+        if state.phase == "moments":
+            del aggregates["square"]
+            return Observation(aggregates, layers)
+        if state.phase == "spread":
+            pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
+            aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+        targets = state.moving if state.phase == "step" else state.opening
+        if state.phase == "cells":
+            offset = 0
+            at_leaf: dict[int, e.Expression] = {}
+            for leaf, grid in zip(targets, state.grids, strict=True):
+                at_leaf[leaf] = e.add(grid.cell(z), e.number(float(offset)))
+                offset += grid.cells
+            cells = offset
+        else:
+            at_leaf = {leaf: e.integer(i) for i, leaf in enumerate(targets)}
+            cells = len(targets)
+        return Observation(aggregates, layers, descend(state.tree, at_leaf, rows, state.origin, self.geometry), cells)
+
+    def _observe_final(self, state: BisectingState, rows: list[e.Expression]) -> Observation:
+        leaves = state.leaves
+        at_leaf = {leaf: e.integer(i) for i, leaf in enumerate(leaves)}
+        cell = descend(state.tree, at_leaf, rows, state.origin, self.geometry)
+        distances = [
+            e.when(
+                e.equal(e.column("cell"), e.integer(i)),
+                self.geometry.distance_sq(rows, self._centroid(state.tree[n], state.origin)),
+            )
+            for i, n in enumerate(leaves)
+        ]
+        inertia = Aggregate((self._weighted(e.case(distances, None)),))
+        return Observation({"inertia": inertia}, (), cell, len(leaves))
+
+    def _sums(self, z: Sequence[e.Expression]) -> dict[str, Aggregate]:
+        one = e.number(1.0)
+        return {
+            "count": Aggregate((one,)),
+            "weight": Aggregate((self._weighted(one),)),
+            "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
+            "square": Aggregate((self._weighted(e.total(e.square(c) for c in z)),)),
+        }
+
+    def _weighted(self, value: e.Expression) -> e.Expression:
+        return value if self.weight_col is None else e.multiply(e.column(WEIGHT), value)
+
+    # -- what the trainer does with the sum ---------------------------------------------------
+
+    def advance(self, state: BisectingState, total: Statistics) -> BisectingState:
+        """The next state."""
+        match state.phase:
+            case "moments":
+                return self._centre(state, total)
+            case "spread":
+                return self._spread(state, total)
+            case "cells":
+                return self._grow(state, total)
+            case "step":
+                return self._step(state, total)
+            case _:
+                return replace(state, phase="done", inertia=np.maximum(total["inertia"], 0.0))
+
+    def _centre(self, state: BisectingState, total: Statistics) -> BisectingState:
+        count, weight = float(total["count"]), float(total["weight"])
+        if count == 0:
+            raise DataError("the SELECT gives no rows: there is nothing to train on")
+        if weight <= 0:
+            raise DataError(f"weight column {self.weight_col}: the weights sum to {weight:g}; need more than 0")
+        if count < self.num_clusters:
+            raise DataError(
+                f"NUM_CLUSTERS = {self.num_clusters}: the SELECT gives {count:.0f} row{'s' if count != 1 else ''}; "
+                "need at least as many rows as clusters"
+            )
+        euclidean = self.geometry.name == "euclidean"
+        origin = state.origin + total["sum"] / weight if euclidean else state.origin
+        sums = np.zeros(len(origin)) if euclidean else total["sum"]
+        root = Node(count, weight, sums)
+        return replace(state, phase="spread", origin=origin, tree=(root,), opening=(0,))
+
+    def _spread(self, state: BisectingState, total: Statistics) -> BisectingState:
+        """Find each leaf's principal axes; open it there, or lay a grid for the sketch."""
+        tree = list(state.tree)
+        opening, grids = [], []
+        d = len(state.features)
+        for i, leaf in enumerate(state.opening):
+            here = tree[leaf] = _filled(tree[leaf], total, i)
+            mean = total["sum"][i] / here.weight
+            covariance = np.zeros((d, d))
+            covariance[np.triu_indices(d)] = total["cross"][i] / here.weight
+            covariance = covariance + np.triu(covariance, 1).T - np.outer(mean, mean)
+            axes, spread = principal_axes(covariance)
+            if not len(spread) or not self._divisible(here, tree[0]):
+                tree[leaf] = here.leaf(tried=True)
+            elif self.sketches:
+                opening.append(leaf)
+                grids.append(Grid.around(mean, covariance))
+            else:
+                ends = mean + np.outer([1.0, -1.0], spread[0] * axes[0])
+                pair = ends if self.geometry.name == "euclidean" else self.geometry.means(np.ones(2), ends)
+                _graft(tree, leaf, Branch(pair, (Branch(), Branch())))
+        if opening:
+            return replace(state, phase="cells", tree=tuple(tree), opening=tuple(opening), grids=tuple(grids))
+        return self._next(replace(state, tree=tuple(tree), opening=()))
+
+    def _grow(self, state: BisectingState, total: Statistics) -> BisectingState:
+        """Let trees of splits compete over each leaf's sketch."""
+        tree = list(state.tree)
+        offset = 0
+        room = self.num_clusters - len(state.leaves) + 1
+        beam = _AUTO_STARTS if self.split_starts == "auto" else int(self.split_starts)
+        for leaf, grid in zip(state.opening, state.grids, strict=True):
+            part = slice(offset, offset + grid.cells)
+            offset += grid.cells
+            cloud = Cloud.of(*(total[name][part] for name in ("count", "weight", "sum", "square")))
+            whole = self.split_order == "inertia" and len(state.features) <= len(grid.spread)
+            branch = grow(cloud, room if whole else 2, beam, self.geometry, self._rule(tree[0]))
+            if branch.pair is None:
+                tree[leaf] = tree[leaf].leaf(tried=True)
+            else:
+                _graft(tree, leaf, branch)
+        return self._next(replace(state, tree=tuple(tree), opening=(), grids=()))
+
+    def _step(self, state: BisectingState, total: Statistics) -> BisectingState:
+        """One step of Lloyd's iteration for every pair that has not settled."""
+        tree = list(state.tree)
+        for i, leaf in enumerate(state.moving):
+            tree[leaf] = _filled(tree[leaf], total, i)
+        self._settle(tree, 0, True)
+        return self._next(replace(state, tree=tuple(tree)))
+
+    def _settle(self, tree: list[Node], node: int, firm: bool) -> None:
+        """Sum the sides into their parent, move its pair, or call it settled; from the top down, then up.
+
+        Args:
+            tree: changed in place.
+            node: where to begin.
+            firm: whether every split above has settled.
+        """
+        here = tree[node]
+        if here.sides is None or here.pair is None:
+            return
+        if here.settled:
+            for side in here.sides:
+                self._settle(tree, side, firm)
+            return
+        left, right = (_whole(tree, side) for side in here.sides)
+        if left.count == 0 or right.count == 0 or left.weight <= 0 or right.weight <= 0:
+            joined = _joined(here, left, right)
+            tree[node] = drawn_back(joined) if here.reach > 1 else joined.leaf(tried=firm)
+            return
+        weights = np.array([left.weight, right.weight])
+        means = self.geometry.means(weights, np.stack([left.sums, right.sums]))  # type: ignore[list-item]  # filled
+        pull = float(((means - here.pair) ** 2).sum(axis=1).max())
+        inertia = self._cost(left) + self._cost(right)
+        variance = inertia / (left.weight + right.weight)
+        at_rest = pull <= _SETTLED_SQ * variance
+        settled = firm and (at_rest or here.steps + 1 >= self.max_iter)
+        there = here if settled else moved(here, means, variance, reaching=self.sketches)
+        if there.pair is not None and self.geometry.name == "cosine":
+            there = replace(there, pair=self.geometry.means(np.ones(2), there.pair))
+        tree[node] = replace(_joined(there, left, right), settled=settled, steps=here.steps + 1)
+        for side in here.sides:
+            self._settle(tree, side, settled)
+
+    def _next(self, state: BisectingState) -> BisectingState:
+        """Move pairs while any has not settled; else open what must be divided; else finish."""
+        if state.moving:
+            return replace(state, phase="step")
+        divided, unopened = chosen_splits(
+            state.tree,
+            self.num_clusters,
+            self._cost,
+            self.split_order,
+            lambda n: self._divisible(n, state.tree[0]),
+        )
+        if unopened:
+            return replace(state, phase="spread", opening=tuple(sorted(unopened)))
+        keep = set(divided)
+        tree = tuple(n if i in keep or n.sides is None else n.leaf(tried=True) for i, n in enumerate(state.tree))
+        finished = replace(state, phase="final", tree=tree)
+        costs = np.array([self._cost(tree[n]) for n in finished.leaves])
+        squares = np.array([tree[n].squares or 0.0 for n in finished.leaves])
+        if np.all(costs >= _EXACT * squares):
+            return replace(finished, phase="done", inertia=costs)
+        return finished
+
+    def _cost(self, node: Node) -> float:
+        if node.sums is None or node.squares is None or node.weight <= 0:
+            return 0.0
+        return float(self.geometry.cost(np.array(node.weight), node.sums, np.array(node.squares)))
+
+    def _divisible(self, node: Node, root: Node) -> bool:
+        return node.squares is None or self._rule(root)(node.count, self._cost(node))
+
+    def _rule(self, root: Node) -> Divisible:
+        """Whether a cluster of so many rows and such inertia may be divided."""
+        size = self.min_divisible_cluster_size
+        rows = size if size >= 1 else np.ceil(size * root.count)
+        scale = _NOTHING * max(self._cost(root), 0.0) / root.weight
+        return lambda count, cost: count >= max(rows, 2) and cost > scale * count
+
+    def _centroid(self, node: Node, origin: FloatArray) -> FloatArray:
+        assert node.sums is not None  # every leaf of a settled tree was counted
+        means = self.geometry.means(np.array(node.weight), node.sums)
+        return means + origin if self.geometry.name == "euclidean" else means
+
+    # -- the result ---------------------------------------------------------------------------
+
+    def model(self, state: BisectingState) -> BisectingModel:
+        """The finished model; clusters are numbered by size, the largest is 0."""
+        assert state.inertia is not None  # the state is done
+        leaves = state.leaves
+        clusters = [
+            Cluster(
+                self._centroid(state.tree[n], state.origin),
+                int(state.tree[n].count),
+                state.tree[n].weight,
+                float(i),
+            )
+            for n, i in zip(leaves, state.inertia, strict=True)
+        ]
+        order = by_size(clusters)
+        label = {leaves[position]: number for number, position in enumerate(order)}
+        return BisectingModel(
+            state.features,
+            tuple(clusters[i] for i in order),
+            _splits(state.tree, 0, label, state.origin, self.geometry),
+            self.distance_measure,
+            self.prediction_col,
+        )
+
+
+def _filled(node: Node, total: Statistics, i: int) -> Node:
+    return replace(
+        node,
+        count=float(total["count"][i]),
+        weight=float(total["weight"][i]),
+        sums=total["sum"][i],
+        squares=float(total["square"][i]),
+    )
+
+
+def _joined(node: Node, left: Node, right: Node) -> Node:
+    assert left.sums is not None  # both sides were counted in this round
+    assert right.sums is not None
+    return replace(
+        node,
+        count=left.count + right.count,
+        weight=left.weight + right.weight,
+        sums=left.sums + right.sums,
+        squares=(left.squares or 0.0) + (right.squares or 0.0),
+    )
+
+
+def _whole(tree: Sequence[Node], node: int) -> Node:
+    """The node with the sums of all leaves below it."""
+    here = tree[node]
+    if here.sides is None:
+        return here
+    return _joined(here, _whole(tree, here.sides[0]), _whole(tree, here.sides[1]))
+
+
+def _graft(tree: list[Node], leaf: int, branch: Branch) -> None:
+    """Put a grown branch in place of a leaf."""
+    if branch.pair is None:
+        return
+    first = len(tree)
+    tree[leaf] = replace(tree[leaf], pair=branch.pair, sides=(first, first + 1), tried=True, settled=False, steps=0)
+    tree += [Node(), Node()]
+    for position, side in enumerate(branch.sides):
+        _graft(tree, first + position, side)
+
+
+Splits = int | tuple[FloatArray, FloatArray, "Splits", "Splits"]
+"""A label, or a plane (normal, point on it) with what lies on either side."""
+
+
+def _splits(tree: Tree, node: int, label: Mapping[int, int], origin: FloatArray, geometry: Geometry) -> Splits:
+    here = tree[node]
+    if here.sides is None or here.pair is None:
+        return label[node]
+    normal, point = geometry.plane(here.pair + origin)
+    first, second = (_splits(tree, side, label, origin, geometry) for side in here.sides)
+    return normal, point, first, second
+
+
+@dataclass(frozen=True)
+class BisectingModel:
+    """A trained tree of splits.
+
+    Args:
+        features: names, in order.
+        clusters: by label.
+        splits: the tree: planes in feature units, labels at its leaves.
+        distance_measure: ``euclidean`` or ``cosine``.
+        prediction_col: name of the predicted column.
+    """
+
+    model_type: ClassVar[str] = "bisecting_kmeans"
+
+    features: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
+    splits: Splits
+    distance_measure: str = "euclidean"
+    prediction_col: str = "prediction"
+
+    def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
+        """The label of a row: where it falls in the tree of splits."""
+        return {self.prediction_col: _label(self.splits, features)}
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain data."""
+        return {
+            "features": list(self.features),
+            "clusters": [c.to_json() for c in self.clusters],
+            "splits": _splits_to_json(self.splits),
+            "distance_measure": self.distance_measure,
+            "prediction_col": self.prediction_col,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BisectingModel:
+        """Read a model back.
+
+        Raises:
+            ArtifactError: a field is missing or wrong.
+        """
+        try:
+            features = tuple(str(f) for f in data["features"])
+            clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
+            splits = _splits_from_json(data["splits"], len(features), len(clusters))
+            return cls(features, clusters, splits, str(data["distance_measure"]), str(data["prediction_col"]))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ArtifactError(f"bisecting_kmeans model: {error!r} is missing or wrong") from error
+
+
+def _label(splits: Splits, features: Sequence[e.Expression]) -> e.Expression:
+    if isinstance(splits, int):
+        return e.integer(splits)
+    normal, point, first, second = splits
+    shifted = [f.copy() if p == 0 else e.subtract(f.copy(), e.number(p)) for f, p in zip(features, point, strict=True)]
+    condition = e.at_least(e.dot(normal.tolist(), shifted), e.number(0.0))
+    return e.case([e.when(condition, _label(first, features))], _label(second, features))
+
+
+def _splits_to_json(splits: Splits) -> JsonValue:
+    if isinstance(splits, int):
+        return splits
+    normal, point, first, second = splits
+    return {
+        "normal": [float(x) for x in normal],
+        "point": [float(x) for x in point],
+        "sides": [_splits_to_json(first), _splits_to_json(second)],
+    }
+
+
+def _splits_from_json(data: Any, features: int, clusters: int) -> Splits:
+    if isinstance(data, int) and not isinstance(data, bool):
+        if not 0 <= data < clusters:
+            raise ValueError(f"label {data} of {clusters} clusters")
+        return data
+    normal, point = (np.array([float(x) for x in data[key]]) for key in ("normal", "point"))
+    if len(normal) != features or len(point) != features or not np.all(np.isfinite([normal, point])):
+        raise ValueError(f"a split needs {features} finite numbers")
+    first, second = (_splits_from_json(side, features, clusters) for side in data["sides"])
+    return normal, point, first, second

@@ -1,0 +1,81 @@
+"""Every model type that Hanse trains, and those that it only knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hanse.errors import ArtifactError, BindError, Position, UnsupportedError, nearest
+from hanse.estimator import Estimator, Model
+from hanse.models.bisecting_kmeans import BisectingKMeans, BisectingModel
+from hanse.models.kmeans import KMeans, KMeansModel
+from hanse.options import Given, build
+
+__all__ = ["ESTIMATORS", "KNOWN", "MODELS", "estimator_of", "model_from_json"]
+
+ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans)
+MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel)
+
+KNOWN = (
+    "decision_tree_classifier",
+    "decision_tree_regression",
+    "factorization_machines_classifier",
+    "factorization_machines_regression",
+    "gaussian_mixture",
+    "generalized_linear_reg",
+    "gradient_boosted_tree_classifier",
+    "gradient_boosted_tree_regression",
+    "isotonic_regression",
+    "lda",
+    "linear_reg",
+    "linear_svc_classifier",
+    "logistic_reg",
+    "multilayer_perceptron_classifier",
+    "naive_bayes_classifier",
+    "random_forest_classifier",
+    "random_forest_regression",
+    "survival_regression",
+)
+"""Model types of the reference dialect that parse and are not trained yet."""
+
+
+def estimator_of(options: Iterable[Given], position: Position | None) -> Estimator[Any]:
+    """The estimator that OPTIONS describe.
+
+    Args:
+        options: with canonical keys, MODEL_TYPE among them.
+        position: of the statement, for an error without a better place.
+
+    Raises:
+        BindError: no or an unknown MODEL_TYPE, an unknown option, a value that does not fit.
+        UnsupportedError: a type that Hanse does not train yet.
+    """
+    given = list(options)
+    kinds = {kind.model_type: kind for kind in ESTIMATORS}
+    chosen = next((g for g in given if g.key == "MODEL_TYPE"), None)
+    if chosen is None:
+        cure = f"add OPTIONS (MODEL_TYPE = 'bisecting_kmeans', ...); types: {', '.join(sorted(kinds))}"
+        raise BindError("no MODEL_TYPE", cure, position)
+    name = str(chosen.value).lower()
+    if name in KNOWN:
+        cure = f"Hanse knows this type and does not train it yet; it trains {', '.join(sorted(kinds))}"
+        raise UnsupportedError(f"MODEL_TYPE = '{name}'", cure, chosen.value_position)
+    if name not in kinds:
+        what = f"unknown MODEL_TYPE = {chosen.value!r}"
+        raise BindError(what, nearest(name, [*kinds, *KNOWN]), chosen.value_position)
+    estimator: Estimator[Any] = build(kinds[name], (g for g in given if g is not chosen), name)
+    return estimator
+
+
+def model_from_json(model_type: str, data: Mapping[str, Any]) -> Model:
+    """Read a model back.
+
+    Raises:
+        ArtifactError: the type is unknown, or a field is missing or wrong.
+    """
+    for kind in MODELS:
+        if kind.model_type == model_type:
+            model: Model = kind.from_json(data)
+            return model
+    known = [kind.model_type for kind in MODELS]
+    raise ArtifactError(f"model type {model_type!r} is unknown to this Hanse: {nearest(model_type, known)}")

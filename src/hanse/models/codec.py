@@ -1,0 +1,62 @@
+"""Estimator states as plain data, for the wire and the journal: the same numbers to the last bit, read strictly."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from hanse.errors import ShapeError
+
+__all__ = ["state_from_plain", "state_to_plain"]
+
+
+def state_to_plain(state: Any) -> dict[str, Any]:
+    """A state, a frozen dataclass, as dicts, lists and numbers.
+
+    Raises:
+        ShapeError: it holds a number that is not finite, which JSON cannot carry.
+    """
+    plain: dict[str, Any] = msgspec.to_builtins(state, enc_hook=_encode)
+    _check_finite(plain, "state")
+    return plain
+
+
+def state_from_plain(kind: type[Any], data: Any) -> Any:
+    """Plain data as a state of type ``kind``.
+
+    Raises:
+        ShapeError: a field is missing, unknown or of another type.
+    """
+    try:
+        return msgspec.convert(data, type=kind, dec_hook=_decode)
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        raise ShapeError(f"this is no {kind.__name__}: {error}") from None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.floating | np.integer):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be plain data")
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    array = np.array(value, dtype=np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ValueError("an array holds a number that is not finite")
+    return array
+
+
+def _check_finite(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ShapeError(f"{where} = {value}: a state holds finite numbers only")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_finite(item, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_finite(item, f"{where}[{number}]")

@@ -1,0 +1,127 @@
+"""How rows, centroids and costs are measured: squared Euclidean, or cosine.
+
+Both speak in *sums about an origin*, which add up over data holders: the weight ``W``, the vector sum ``S`` and the
+sum of squares ``Q``. Euclidean rows are taken about the overall centre, so that features with mean 1e6 and sd 1 lose
+nothing; cosine rows are scaled to length 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.errors import DataError
+from hanse.statistics import FloatArray
+
+__all__ = ["GEOMETRIES", "Cosine", "Euclidean", "Geometry"]
+
+Layers = tuple[Mapping[str, e.Expression], ...]
+
+
+class Geometry(Protocol):
+    """A way of measuring; ``d`` is the number of features."""
+
+    name: ClassVar[str]
+
+    def rows(self, features: Sequence[str], origin: FloatArray) -> tuple[Layers, tuple[e.Expression, ...]]:
+        """Layers of intermediate columns, and the ``d`` coordinates that are summed."""
+        ...
+
+    def means(self, weight: FloatArray, sums: FloatArray) -> FloatArray:
+        """Centroids (..., d) about the origin, of weights (...) and sums (..., d)."""
+        ...
+
+    def cost(self, weight: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+        """Inertia (...): the weighted cost of rows about their own centroid; never negative."""
+        ...
+
+    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The plane between two centroids (2, d): normal and a point on it, in the centroids' units."""
+        ...
+
+    def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
+        """A row's cost against one centroid, as SQL over the raw features."""
+        ...
+
+    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+        """SQL over the raw features that is greatest for the nearest centroid."""
+        ...
+
+
+@dataclass(frozen=True)
+class Euclidean:
+    """Squared Euclidean distance; centroids are means."""
+
+    name: ClassVar[str] = "euclidean"
+
+    def rows(self, features: Sequence[str], origin: FloatArray) -> tuple[Layers, tuple[e.Expression, ...]]:
+        """The features about the origin."""
+        layer = {f"z{i}": e.subtract(e.column(f), e.number(origin[i])) for i, f in enumerate(features)}
+        return (layer,), tuple(e.column(z) for z in layer)
+
+    def means(self, weight: FloatArray, sums: FloatArray) -> FloatArray:
+        """Plain means."""
+        return np.asarray(sums / weight[..., None])
+
+    def cost(self, weight: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+        """``Q - |S|^2 / W``."""
+        safe = np.where(weight > 0, weight, 1.0)
+        return np.asarray(np.maximum(squares - (sums**2).sum(-1) / safe, 0.0))
+
+    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The bisector: normal ``a - b`` through the midpoint."""
+        return pair[0] - pair[1], (pair[0] + pair[1]) / 2
+
+    def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
+        """``sum((x - c)^2)``."""
+        return e.total(e.square(e.subtract(f.copy(), e.number(c))) for f, c in zip(features, centroid, strict=True))
+
+    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+        """``(x - o).(c - o) - |c - o|^2 / 2``, which orders centroids as the distance does."""
+        away = centroid - origin
+        shifted = [e.subtract(f.copy(), e.number(o)) for f, o in zip(features, origin, strict=True)]
+        return e.subtract(e.dot(away.tolist(), shifted), e.number(float(away @ away) / 2))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """``1 - cos``; rows and centroids have length 1 (spherical k-means, Dhillon & Modha 2001)."""
+
+    name: ClassVar[str] = "cosine"
+
+    def rows(self, features: Sequence[str], origin: FloatArray) -> tuple[Layers, tuple[e.Expression, ...]]:
+        """The features scaled to length 1; the origin does not matter."""
+        norm = {"norm": e.root(e.total(e.square(e.column(f)) for f in features))}
+        unit = {f"z{i}": e.divide(e.column(f), e.column("norm")) for i, f in enumerate(features)}
+        return (norm, unit), tuple(e.column(z) for z in unit)
+
+    def means(self, weight: FloatArray, sums: FloatArray) -> FloatArray:
+        """Mean directions."""
+        length = np.sqrt((sums**2).sum(-1))
+        if np.any((length <= 0) & (weight > 0)):
+            raise DataError("cosine distance: rows that cancel out have no mean direction; use 'euclidean'")
+        return np.asarray(sums / np.where(length > 0, length, 1.0)[..., None])
+
+    def cost(self, weight: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+        """``W - |S|``."""
+        return np.asarray(np.maximum(weight - np.sqrt((sums**2).sum(-1)), 0.0))
+
+    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The bisector of two directions goes through zero."""
+        return pair[0] - pair[1], np.zeros(pair.shape[1])
+
+    def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
+        """``1 - cos`` of row and centroid."""
+        norm = e.root(e.total(e.square(f.copy()) for f in features))
+        return e.subtract(e.number(1.0), e.divide(e.dot(centroid.tolist(), features), norm))
+
+    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+        """``x.c``; the row's own length does not change the order."""
+        return e.dot(centroid.tolist(), features)
+
+
+GEOMETRIES: tuple[Geometry, ...] = (Euclidean(), Cosine())

@@ -1,0 +1,361 @@
+"""K-means: Lloyd's iteration from centroids that are seeded over a sketch of the rows.
+
+The sketch (:mod:`hanse.models.cells`) stands in for the rows while centroids are chosen by k-means++ from ``seed``,
+several times over, and the cheapest choice goes on to all rows.
+
+Source:
+    Lloyd (1982), "Least squares quantization in PCM"; Arthur & Vassilvitskii (2007), "k-means++"; Bahmani et al.
+    (2012), "Scalable k-means++", whose oversampling the sketch replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.errors import ArtifactError, DataError
+from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.models.cells import Cloud, Grid
+from hanse.models.clusters import Cluster, by_size, cluster_from_json
+from hanse.models.geometry import GEOMETRIES, Geometry
+from hanse.options import OneOf, Range, option
+from hanse.statistics import FloatArray, Statistics
+from hanse.types import JsonValue
+
+__all__ = ["KMeans", "KMeansModel", "KMeansState"]
+
+Phase = Literal["moments", "spread", "cells", "step", "final", "done"]
+
+_SEEDINGS = 8  # choices of first centroids that compete over the sketch
+_SKETCH_STEPS = 20
+
+
+@dataclass(frozen=True)
+class KMeansState:
+    """The state that goes down to the data holders each round.
+
+    Args:
+        features: the columns of the training relation, in order.
+        phase: what is observed next.
+        origin: (d,) the overall centre, in feature units; sums are taken about it.
+        grid: of the sketch.
+        centroids: (k, d) about the origin.
+        weight: (k,) rows' weights, when they are known.
+        count: (k,) rows.
+        inertia: (k,) of each cluster about its centroid.
+        steps: of Lloyd's iteration over all rows.
+    """
+
+    features: tuple[str, ...]
+    phase: Phase
+    origin: FloatArray
+    grid: Grid | None = None
+    centroids: FloatArray | None = None
+    weight: FloatArray | None = None
+    count: FloatArray | None = None
+    inertia: FloatArray | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """K-means, trained in the database.
+
+    >>> KMeans(num_clusters=3).start(["a", "b"]).phase
+    'moments'
+    """
+
+    model_type: ClassVar[str] = "kmeans"
+
+    max_iter: int = option(20, Range(int, 1), "steps of Lloyd's iteration over all rows, at the most")
+    tol: float = option(1e-4, Range(float, 0), "stop when no centroid moves further than this")
+    num_clusters: int = option(2, Range(int, 2), "clusters wanted; there may be fewer")
+    distance_measure: str = option("euclidean", OneOf("euclidean", "cosine"), "how rows and centroids are compared")
+    kmeans_init_method: str = option("k-means||", OneOf("k-means||", "random"), "how first centroids are chosen")
+    init_steps: int = option(2, Range(int, 1), "k-means||: every step adds seedings that compete")
+    seed: int = option(0, Range(int), "of the choice of first centroids")
+    prediction_col: str = option("prediction", None, "name of the predicted column")
+    weight_col: str | None = option(None, None, "column of row weights")
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """How costs are measured."""
+        return next(g for g in GEOMETRIES if g.name == self.distance_measure)
+
+    def start(self, features: Sequence[str]) -> KMeansState:
+        """Nothing is known yet."""
+        return KMeansState(tuple(features), "moments", np.zeros(len(features)))
+
+    def done(self, state: KMeansState) -> bool:
+        """Whether the centroids are final."""
+        return state.phase == "done"
+
+    def progress(self, state: KMeansState) -> Mapping[str, float]:
+        """Inertia and clusters so far."""
+        if state.inertia is None or state.count is None:
+            return {"inertia": 0.0, "clusters": 1}
+        return {"inertia": float(state.inertia.sum()), "clusters": int((state.count > 0).sum())}
+
+    def observe(self, state: KMeansState) -> Observation:
+        """The sums that the next step needs.
+
+        Returns:
+            ``moments``: ``count`` (), ``weight`` (), ``sum`` (d,) about zero. ``spread``: ``weight``, ``sum`` and
+            ``cross`` (d (d + 1) / 2,). ``cells``, ``step``, ``final``: for each cell or cluster ``count``, ``weight``,
+            ``sum`` and ``square``. All but the first about ``origin``, in feature units and their squares.
+        """
+        layers, z = self.geometry.rows(state.features, state.origin)
+        one = e.number(1.0)
+        aggregates = {
+            "count": Aggregate((one,)),
+            "weight": Aggregate((self._weighted(one),)),
+            "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
+        }
+        if state.phase == "moments":
+            return Observation(aggregates, layers)
+        if state.phase == "spread":
+            pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
+            aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+            return Observation(aggregates, layers)
+        if state.phase == "final":
+            del aggregates["sum"]
+            aggregates["inertia"] = Aggregate((self._weighted(self._distance_sq(state)),))
+        else:
+            aggregates["square"] = Aggregate((self._weighted(e.total(e.square(c) for c in z)),))
+        if state.phase == "cells":
+            assert state.grid is not None  # laid by the phase before
+            return Observation(aggregates, layers, state.grid.cell(z), state.grid.cells)
+        assert state.centroids is not None  # chosen by the phase before
+        nearness, label = _nearest(state.features, state.centroids, state.origin, self.geometry)
+        return Observation(aggregates, (*layers, *nearness), label, len(state.centroids))
+
+    def _distance_sq(self, state: KMeansState) -> e.Expression:
+        """A row's distance to its own centroid; from sums, the spread of tight clusters far apart would be lost."""
+        assert state.centroids is not None  # chosen by the phase before
+        rows = [e.column(f) for f in state.features]
+        shift = state.origin if self.geometry.name == "euclidean" else 0.0
+        to_own = [
+            e.when(e.equal(e.column("cell"), e.integer(i)), self.geometry.distance_sq(rows, c + shift))
+            for i, c in enumerate(state.centroids)
+        ]
+        return e.case(to_own, None)
+
+    def _weighted(self, value: e.Expression) -> e.Expression:
+        return value if self.weight_col is None else e.multiply(e.column(WEIGHT), value)
+
+    def advance(self, state: KMeansState, total: Statistics) -> KMeansState:
+        """The next state."""
+        match state.phase:
+            case "moments":
+                return self._centre(state, total)
+            case "spread":
+                return self._lay(state, total)
+            case "cells":
+                cloud = Cloud.of(*(total[name] for name in ("count", "weight", "sum", "square")))
+                return replace(state, phase="step", centroids=self._seeded(cloud))
+            case _:
+                return self._step(state, total)
+
+    def _centre(self, state: KMeansState, total: Statistics) -> KMeansState:
+        count, weight = float(total["count"]), float(total["weight"])
+        if count == 0:
+            raise DataError("the SELECT gives no rows: there is nothing to train on")
+        if weight <= 0:
+            raise DataError(f"weight column {self.weight_col}: the weights sum to {weight:g}; need more than 0")
+        if count < self.num_clusters:
+            raise DataError(
+                f"NUM_CLUSTERS = {self.num_clusters}: the SELECT gives {count:.0f} row{'s' if count != 1 else ''}; "
+                "need at least as many rows as clusters"
+            )
+        euclidean = self.geometry.name == "euclidean"
+        return replace(state, phase="spread", origin=total["sum"] / weight if euclidean else state.origin)
+
+    def _lay(self, state: KMeansState, total: Statistics) -> KMeansState:
+        d = len(state.features)
+        mean = total["sum"] / total["weight"]
+        covariance = np.zeros((d, d))
+        covariance[np.triu_indices(d)] = total["cross"] / total["weight"]
+        covariance = covariance + np.triu(covariance, 1).T - np.outer(mean, mean)
+        return replace(state, phase="cells", grid=Grid.around(mean, covariance))
+
+    def _seeded(self, cloud: Cloud) -> FloatArray:
+        """First centroids (k, d): the cheapest of several seedings after Lloyd's iteration over the sketch."""
+        random = np.random.default_rng(self.seed)
+        plus = self.kmeans_init_method == "k-means||"
+        seedings = _SEEDINGS * self.init_steps if plus else 1
+        best: tuple[float, FloatArray] | None = None
+        for _ in range(seedings):
+            seeds = _plus_plus(cloud, self.num_clusters, random) if plus else _random(cloud, self.num_clusters, random)
+            cost, centroids = _lloyd(cloud, seeds, self.geometry)
+            if best is None or cost < best[0] * (1 - 1e-9):
+                best = cost, centroids
+        assert best is not None  # there is at least one seeding
+        return best[1]
+
+    def _step(self, state: KMeansState, total: Statistics) -> KMeansState:
+        """Move the centroids to their rows' means, or take stock of them; one that lost all its rows is dropped."""
+        assert state.centroids is not None  # chosen by the phase before
+        held = total["weight"] > 0
+        weight, before = total["weight"][held], state.centroids[held]
+        counted = replace(state, count=total["count"][held], weight=weight)
+        if state.phase == "final":
+            inertia = np.maximum(total["inertia"][held], 0.0)
+            return replace(counted, phase="done", centroids=before, inertia=inertia)
+        sums, squares = total["sum"][held], total["square"][held]
+        means = self.geometry.means(weight, sums)
+        moved = float(np.sqrt(((means - before) ** 2).sum(axis=1).max()))
+        last = moved <= self.tol or state.steps + 1 >= self.max_iter
+        return replace(
+            counted,
+            phase="final" if last else "step",
+            centroids=means,
+            inertia=self.geometry.cost(weight, sums, squares),
+            steps=state.steps + 1,
+        )
+
+    def model(self, state: KMeansState) -> KMeansModel:
+        """The finished model; clusters are numbered by size, the largest is 0."""
+        assert state.centroids is not None  # the state is done
+        assert state.weight is not None
+        assert state.count is not None
+        assert state.inertia is not None
+        shift = state.origin if self.geometry.name == "euclidean" else 0.0
+        clusters = [
+            Cluster(centroid + shift, int(count), float(weight), float(inertia))
+            for centroid, count, weight, inertia in zip(
+                state.centroids, state.count, state.weight, state.inertia, strict=True
+            )
+        ]
+        return KMeansModel(
+            state.features,
+            tuple(clusters[i] for i in by_size(clusters)),
+            state.origin,
+            self.distance_measure,
+            self.prediction_col,
+        )
+
+
+def _plus_plus(cloud: Cloud, clusters: int, random: np.random.Generator) -> FloatArray:
+    """Seeds (k, d) that are far apart: each is drawn in proportion to weight and squared distance."""
+    points = cloud.points
+    first = int(random.choice(len(cloud), p=cloud.weight / cloud.weight.sum()))
+    seeds = [points[first]]
+    nearest = ((points - seeds[0]) ** 2).sum(axis=1)
+    while len(seeds) < clusters:
+        chance = cloud.weight * nearest
+        if chance.sum() <= 0:
+            break
+        seeds.append(points[int(random.choice(len(cloud), p=chance / chance.sum()))])
+        nearest = np.minimum(nearest, ((points - seeds[-1]) ** 2).sum(axis=1))
+    return np.array(seeds)
+
+
+def _random(cloud: Cloud, clusters: int, random: np.random.Generator) -> FloatArray:
+    """Seeds (k, d) drawn in proportion to weight, each cell at most once."""
+    size = min(clusters, len(cloud))
+    return cloud.points[random.choice(len(cloud), size=size, replace=False, p=cloud.weight / cloud.weight.sum())]
+
+
+def _lloyd(cloud: Cloud, centroids: FloatArray, geometry: Geometry) -> tuple[float, FloatArray]:
+    """Inertia and centroids after Lloyd's iteration over the sketch."""
+    points = cloud.points
+    if geometry.name == "cosine":
+        centroids = geometry.means(np.ones(len(centroids)), centroids)
+    cost = np.inf
+    for _ in range(_SKETCH_STEPS):
+        affinity = points @ centroids.T
+        if geometry.name == "euclidean":
+            affinity -= (centroids**2).sum(axis=1) / 2
+        label = np.argmax(affinity, axis=1)
+        table = np.column_stack([cloud.weight, cloud.sums, cloud.squares])
+        binned = np.zeros((len(centroids), table.shape[1]))
+        np.add.at(binned, label, table)
+        binned = binned[binned[:, 0] > 0]
+        weight, sums, squares = binned[:, 0], binned[:, 1:-1], binned[:, -1]
+        centroids = geometry.means(weight, sums)
+        before, cost = cost, float(geometry.cost(weight, sums, squares).sum())
+        if before - cost <= 1e-9 * cost:
+            break
+    return cost, centroids
+
+
+def _nearest(
+    features: Sequence[str], centroids: FloatArray, origin: FloatArray, geometry: Geometry
+) -> tuple[tuple[Mapping[str, e.Expression], ...], e.Expression]:
+    """Layers of intermediate columns and the label of the nearest centroid (k, d), which are about the origin."""
+    rows = [e.column(f) for f in features]
+    shift = origin if geometry.name == "euclidean" else np.zeros_like(origin)
+    placed = centroids + shift
+    near = {f"near{i}": geometry.affinity(rows, c, origin) for i, c in enumerate(placed)}
+    return (near,), _greatest_of([e.column(name) for name in near], placed)
+
+
+def _greatest_of(items: Sequence[e.Expression], centroids: Sequence[FloatArray] | FloatArray) -> e.Expression:
+    """The number of the greatest of ``items``, one for each of ``centroids`` in feature units.
+
+    A row that is as near to two goes to the first by coordinates: the same one while training and when it predicts,
+    whatever the clusters' numbers are.
+    """
+    best = e.greatest([item.copy() for item in items])
+    *tried, last = sorted(range(len(items)), key=lambda i: tuple(centroids[i].tolist()))
+    return e.case([e.when(e.equal(items[i], best.copy()), e.integer(i)) for i in tried], e.integer(last))
+
+
+@dataclass(frozen=True)
+class KMeansModel:
+    """Trained centroids.
+
+    Args:
+        features: names, in order.
+        clusters: by label.
+        origin: (d,) distances are written about it, so that large means cost no digits.
+        distance_measure: ``euclidean`` or ``cosine``.
+        prediction_col: name of the predicted column.
+    """
+
+    model_type: ClassVar[str] = "kmeans"
+
+    features: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
+    origin: FloatArray
+    distance_measure: str = "euclidean"
+    prediction_col: str = "prediction"
+
+    def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
+        """The label of the nearest centroid."""
+        geometry = next(g for g in GEOMETRIES if g.name == self.distance_measure)
+        near = [geometry.affinity(features, c.centroid, self.origin) for c in self.clusters]
+        return {self.prediction_col: _greatest_of(near, [c.centroid for c in self.clusters])}
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain data."""
+        return {
+            "features": list(self.features),
+            "clusters": [c.to_json() for c in self.clusters],
+            "origin": [float(x) for x in self.origin],
+            "distance_measure": self.distance_measure,
+            "prediction_col": self.prediction_col,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> KMeansModel:
+        """Read a model back.
+
+        Raises:
+            ArtifactError: a field is missing or wrong.
+        """
+        try:
+            features = tuple(str(f) for f in data["features"])
+            clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
+            origin = np.array([float(x) for x in data["origin"]])
+            model = cls(features, clusters, origin, str(data["distance_measure"]), str(data["prediction_col"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"kmeans model: {error!r} is missing or wrong") from error
+        if len(origin) != len(features) or not np.all(np.isfinite(origin)) or not clusters:
+            raise ArtifactError("kmeans model: need an origin of finite numbers, one for each feature, and clusters")
+        return model

@@ -1,0 +1,397 @@
+"""Models in SQL: train, predict, evaluate; the rows stay in the engine throughout."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import getpass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hanse import __version__
+from hanse import expressions as e
+from hanse.artifact import Artifact, ModelInfo
+from hanse.engines.duckdb import DuckDB
+from hanse.errors import BindError, DataError, HanseError, Position, nearest
+from hanse.estimator import WEIGHT, Aggregate, Model, Observation, train
+from hanse.metrics.clustering import first_observation, metrics_of, second_observation, sums_of
+from hanse.models.catalog import estimator_of, model_from_json
+from hanse.options import Given
+from hanse.session.features import base_columns, bind_features, default_steps
+from hanse.statistics import Statistics
+from hanse.transforms.base import Column, StepSpec
+from hanse.transforms.chain import Chain, fit_chain, inputs_of
+from hanse.types import Progress
+
+__all__ = ["Learner", "LoadedModel", "Trained"]
+
+_ROWS = "hanse_rows_"
+_GUARD = "hanse: a feature is NULL or not finite"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model of the registry, ready to predict."""
+
+    info: ModelInfo
+    artifact: Artifact
+    chain: Chain
+    model: Model
+
+    @classmethod
+    def of(cls, info: ModelInfo, artifact: Artifact) -> LoadedModel:
+        """Read the artifact's transforms and model.
+
+        Raises:
+            ArtifactError: either cannot be read.
+        """
+        chain = Chain.from_json(artifact.transforms)
+        return cls(info, artifact, chain, model_from_json(artifact.model_type, artifact.model))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gives: the artifact to store, and warnings."""
+
+    artifact: Artifact
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Rows:
+    """Rows of the engine, as transforms see them while they are fitted."""
+
+    engine: DuckDB
+    relation: str
+
+    def observe(self, observation: Observation) -> Statistics:
+        return self.engine.observe(self.relation, observation)
+
+    def median(self, value: e.Expression) -> float | None:
+        rows = self.engine.rows(f"SELECT median({self.engine.text(value)}) FROM {self.relation}")
+        return None if rows[0][0] is None else float(rows[0][0])
+
+    def frequencies(self, value: e.Expression) -> list[tuple[Any, int]]:
+        text = self.engine.text(value)
+        return [(v, n) for v, n in self.engine.rows(f"SELECT {text}, count(*) FROM {self.relation} GROUP BY 1")]
+
+
+@dataclass
+class Learner:
+    """Trains and uses models on one engine.
+
+    Args:
+        engine: where the rows are.
+        strict_binding: every mismatch of columns and features is an error.
+    """
+
+    engine: DuckDB
+    strict_binding: bool = False
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @contextlib.contextmanager
+    def _scratch(self, sql: str) -> Iterator[str]:
+        """A temporary table for as long as it is needed."""
+        name = f"{_ROWS}{next(self._numbers)}"
+        try:
+            self.engine.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+            yield name
+        finally:
+            with contextlib.suppress(HanseError):
+                self.engine.execute(f"DROP TABLE IF EXISTS {name}")
+
+    # -- training -----------------------------------------------------------------------------
+
+    def train(
+        self,
+        sql: str,
+        columns: Mapping[str, str],
+        steps: Sequence[StepSpec],
+        options: Sequence[Given],
+        source_sql: str,
+        position: Position,
+        progress: Progress | None = None,
+    ) -> Trained:
+        """Train a model on a query's rows.
+
+        Args:
+            sql: the query, in the engine's dialect.
+            columns: what it gives, with engine types.
+            steps: of TRANSFORM; none: the reference dialect's defaults.
+            options: of OPTIONS.
+            source_sql: the query as the user wrote it.
+            position: of the statement.
+            progress: called on each round.
+
+        Raises:
+            SqlError: names, types or options that do not fit.
+            DataError: rows that do not.
+        """
+        estimator = estimator_of(options, position)
+        weight_col = getattr(estimator, "weight_col", None)
+        weight = _weight_column(weight_col, columns, options)
+        specs = list(steps) or default_steps(columns, [weight_col] if weight_col else [], position)
+        base = base_columns(columns)
+        read = inputs_of((s.inputs, s.alias) for s in specs)
+        for spec in specs:
+            _check_inputs(spec, read, base, columns)
+        plain = [s.function for s in specs] == ["vector_assembler"]
+        with contextlib.ExitStack() as stack:
+            if plain:
+                chain = fit_chain(specs, base, _Rows(self.engine, ""))
+                source = f"({sql}) AS rows_"
+            else:
+                kept = ", ".join(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
+                extra = f", {self.engine.text(weight)} AS {e.quote(WEIGHT)}" if weight is not None else ""
+                source = stack.enter_context(self._scratch(f"SELECT {kept}{extra} FROM ({sql}) AS rows_"))
+                weight = None if weight is None else e.column(WEIGHT)
+                if not self.engine.rows(f"SELECT 1 FROM {source} LIMIT 1"):
+                    raise DataError("the SELECT gives no rows: there is nothing to train on")
+                chain = fit_chain(specs, base, _Rows(self.engine, source))
+            features = chain.features(base)
+            names = _feature_names(features, specs[-1])
+            projected = [f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(features.elements)]
+            if weight is not None:
+                projected.append(f"{self.engine.text(weight)} AS {e.quote(WEIGHT)}")
+            rows = stack.enter_context(self._scratch(f"SELECT {', '.join(projected)} FROM {source}"))
+            inner = [f"f{i}" for i in range(len(names))]
+            spread = self._survey(rows, inner, names, weight_col)
+            trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress)
+        model = trained.model.to_json()
+        model["features"] = list(names)
+        artifact = Artifact(
+            model_type=estimator.model_type,
+            options=asdict(estimator),  # type: ignore[call-overload]  # estimators are dataclasses
+            transforms=tuple(chain.to_json()),  # type: ignore[arg-type]  # objects
+            features=names,
+            model=model,
+            training={"rounds": trained.rounds, **_plain(trained.numbers), **spread},
+            source_sql=source_sql,
+            row_count=int(spread["rows"]),
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            created_by=_user(),
+            hanse_version=__version__,
+            fields=tuple(columns),
+        )
+        return Trained(artifact, tuple(_remarks(estimator, trained.numbers, names, spread)))
+
+    def _survey(self, rows: str, inner: Sequence[str], names: Sequence[str], weight_col: str | None) -> dict[str, Any]:
+        """Refuse rows that are not numbers, counted with their columns; returns rows, means, and what is constant."""
+        size = (len(inner),)
+        values = [e.column(f) for f in inner]
+        aggregates = {
+            "rows": Aggregate((e.number(1.0),)),
+            "bad": Aggregate(tuple(e.bad_count(v) for v in values), size),
+            "sum": Aggregate(tuple(values), size),
+            "least": Aggregate(tuple(values), size, "min"),
+            "greatest": Aggregate(tuple(values), size, "max"),
+        }
+        if weight_col is not None:
+            w = e.column(WEIGHT)
+            fits = e.both(e.is_number(w), e.at_least(w, e.number(0.0)))
+            aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
+        found = self.engine.observe(rows, Observation(aggregates))
+        count = int(found["rows"])
+        if count == 0:
+            raise DataError("the SELECT gives no rows: there is nothing to train on")
+        if weight_col is not None and found["weight"] > 0:
+            raise DataError(
+                f"WEIGHT_COL = {weight_col!r}: {found['weight']:.0f} of {count} rows have a weight that is "
+                "NULL, negative or not finite: filter them out or set a weight"
+            )
+        if np.any(found["bad"] > 0):
+            raise bad_features(dict(zip(names, found["bad"].tolist(), strict=True)), count)
+        return {
+            "rows": count,
+            "mean": (found["sum"] / count).tolist(),
+            "constant": (found["least"] == found["greatest"]).tolist(),
+        }
+
+    # -- table functions ----------------------------------------------------------------------
+
+    def predict(
+        self, loaded: LoadedModel, sql: str, columns: Mapping[str, str], position: Position | None
+    ) -> tuple[str, dict[str, str], tuple[str, ...]]:
+        """A query that gives every column of ``sql`` and the model's predictions.
+
+        Returns:
+            the query in the engine's dialect, its columns with types, and warnings.
+
+        Raises:
+            BindError: columns and features do not fit, or a column is called like the prediction.
+        """
+        bound, warnings = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
+        made = [f"__hanse_f{i}" for i in range(len(bound.elements))]
+        plain = all(e.is_column(x.expression) for x in bound.elements)
+        features = [x.expression if plain else e.column(m) for x, m in zip(bound.elements, made, strict=True)]
+        outputs = loaded.model.predict(features)
+        for name in outputs:
+            clash = next((c for c in columns if c.lower() == name.lower()), None)
+            if clash is not None:
+                what = f"the SELECT has a column {clash}, as the prediction of model {loaded.info.name} is called"
+                raise BindError(what, "give it another name with AS", position)
+        guarded = ", ".join(
+            f"{self.engine.text(e.guarded(features, value, self.engine.error(_GUARD)))} AS {e.quote(name)}"
+            for name, value in outputs.items()
+        )
+        kept = ", ".join(e.quote(c) for c in columns)
+        source = f"({sql}) AS rows_"
+        if not plain:
+            added = ", ".join(
+                f"{self.engine.text(x.expression)} AS {e.quote(m)}" for x, m in zip(bound.elements, made, strict=True)
+            )
+            source = f"(SELECT {kept}, {added} FROM {source}) AS rows_"
+        result = f"SELECT {kept}, {guarded} FROM {source}"
+        return result, {**columns, **dict.fromkeys(outputs, "INTEGER")}, warnings
+
+    def explain_guard(
+        self,
+        error: HanseError,
+        loaded: LoadedModel,
+        sql: str,
+        columns: Mapping[str, str],
+        position: Position | None,
+    ) -> HanseError | None:
+        """If ``error`` comes from a feature that is no number: which, and in how many rows."""
+        if _GUARD not in str(error):
+            return None
+        bound, _ = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
+        projected = ", ".join(f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(bound.elements))
+        inner = [f"f{i}" for i in range(len(bound.elements))]
+        observation = Observation(
+            {
+                "rows": Aggregate((e.number(1.0),)),
+                "bad": Aggregate(tuple(e.bad_count(e.column(f)) for f in inner), (len(inner),)),
+            }
+        )
+        with self._scratch(f"SELECT {projected} FROM ({sql}) AS rows_") as rows:
+            found = self.engine.observe(rows, observation)
+        names = [x.name for x in bound.elements]
+        return bad_features(dict(zip(names, found["bad"].tolist(), strict=True)), int(found["rows"]))
+
+    def evaluate(
+        self, loaded: LoadedModel, sql: str, columns: Mapping[str, str], position: Position | None
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A model's measures over a query's rows, in at most three scans: one of the query, two of its features.
+
+        Returns:
+            the measures by name, and warnings.
+        """
+        bound, warnings = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
+        inner = [f"f{i}" for i in range(len(bound.elements))]
+        projected = ", ".join(
+            f"{self.engine.text(x.expression)} AS {f}" for f, x in zip(inner, bound.elements, strict=True)
+        )
+        cosine = getattr(loaded.model, "distance_measure", "euclidean") == "cosine"
+        features = [e.column(f) for f in inner]
+        label = next(iter(loaded.model.predict(features).values()))
+        guarded = self.engine.text(e.guarded(features, label, self.engine.error(_GUARD)))
+        shown = ", ".join(inner)
+        if cosine:
+            norm = self.engine.text(e.root(e.total(e.square(f) for f in features)))
+            shown = ", ".join(f"{f} / {norm} AS {f}" for f in inner)
+        query = f"SELECT {shown}, {guarded} AS label FROM (SELECT {projected} FROM ({sql}) AS rows_) AS rows_"
+        clusters = loaded.model.clusters  # type: ignore[attr-defined]  # all model types so far are clusterings
+        origins = np.array([c.centroid for c in clusters])
+        try:
+            with self._scratch(query) as rows:
+                total = self.engine.observe(rows, first_observation(inner, "label", origins))
+                sums = sums_of(origins, total)
+                if sums.count.sum() == 0:
+                    raise DataError(f"the SELECT gives no rows: there is nothing to evaluate {loaded.info.name} on")
+                second = self.engine.observe(rows, second_observation(inner, "label", sums))
+        except HanseError as error:
+            raise self.explain_guard(error, loaded, sql, columns, position) or error from None
+        return asdict(metrics_of(sums, second)), warnings
+
+    def transformed(
+        self, sql: str, columns: Mapping[str, str], steps: Sequence[StepSpec]
+    ) -> tuple[str, dict[str, str]]:
+        """A query that gives every column of ``sql`` and each step's result under its alias."""
+        base = base_columns(columns)
+        read = inputs_of((s.inputs, s.alias) for s in steps)
+        for spec in steps:
+            _check_inputs(spec, read, base, columns)
+        kept = list(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
+        with self._scratch(f"SELECT {', '.join(kept)} FROM ({sql}) AS rows_") as source:
+            chain = fit_chain(steps, base, _Rows(self.engine, source))
+        results = chain.apply(base)
+        taken = {c.lower() for c in columns} & {a.lower() for a in results}
+        hidden = {c for c in columns if c.lower() in taken}
+        shown = [e.quote(c) for c in columns if c not in hidden]
+        for alias, column in results.items():
+            shown.append(f"{self._value(column)} AS {e.quote(alias)}")
+        query = f"SELECT {', '.join(shown)} FROM ({sql}) AS rows_"
+        return query, dict(self.engine.columns(query))
+
+    def _value(self, column: Column) -> str:
+        texts = [self.engine.text(x.expression) for x in column.elements]
+        return f"[{', '.join(texts)}]" if column.vector else texts[0]
+
+
+def bad_features(bad: Mapping[str, float], rows: int) -> DataError:
+    """What to say of features that are NULL or not finite: rows by column."""
+    named = [f"{name} ({count:.0f} of {rows} rows)" for name, count in bad.items() if count > 0]
+    return DataError(
+        f"NULL or non-finite features: {', '.join(named)}: filter these rows out in the SELECT, or fill them with "
+        "TRANSFORM (numeric_imputer(column, 'mean') alias, ...)"
+    )
+
+
+def _weight_column(name: str | None, columns: Mapping[str, str], options: Sequence[Given]) -> e.Expression | None:
+    if name is None:
+        return None
+    place = next((o.value_position for o in options if o.key == "WEIGHT_COL"), None)
+    found = next((c for c in columns if c.lower() == name.lower()), None)
+    if found is None:
+        raise BindError(f"WEIGHT_COL = {name!r} is not a column of the SELECT", nearest(name, columns), place)
+    base = base_columns({found: columns[found]}).get(found.lower())
+    if base is None or base.elements[0].kind != "number":
+        raise BindError(f"WEIGHT_COL = {name!r} is of type {columns[found]}", "need a number", place)
+    return base.elements[0].expression
+
+
+def _check_inputs(spec: StepSpec, read: Sequence[str], base: Mapping[str, Column], columns: Mapping[str, str]) -> None:
+    """Name a column that a step reads and the SELECT does not give, or not as a number or text."""
+    known = {c.lower(): k for c, k in columns.items()}
+    for name in spec.inputs:
+        if name not in read or name.lower() in base:
+            continue
+        if name.lower() in known:
+            what = f"column {name} of type {known[name.lower()]} in {spec.function}"
+            raise BindError(what, "need a number, a text or a truth value", spec.position)
+        raise BindError(f"unknown column {name} in {spec.function}", nearest(name, columns), spec.position)
+
+
+def _feature_names(features: Column, last: StepSpec) -> tuple[str, ...]:
+    for element in features.elements:
+        if element.kind == "text":
+            cure = "index it with string_indexer first"
+            raise BindError(f"the last step of TRANSFORM gives {element.name} as text", cure, last.position)
+    return tuple(x.name for x in features.elements)
+
+
+def _remarks(
+    estimator: Any, numbers: Mapping[str, float], names: Sequence[str], spread: Mapping[str, Any]
+) -> Iterator[str]:
+    constant = [n for n, c in zip(names, spread["constant"], strict=True) if c]
+    if constant:
+        yield f"constant feature{'s'[: len(constant) != 1]} {', '.join(constant)}: one value in every row has no effect"
+    wanted, found = estimator.num_clusters, int(numbers.get("clusters", 0))
+    if found < wanted:
+        yield f"NUM_CLUSTERS = {wanted}, found {found}: no further cluster can be divided"
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {k: float(v) for k, v in numbers.items()}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"

@@ -1,0 +1,196 @@
+"""A session: statements in, results out, over one workspace."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hanse.engines.duckdb import DuckDB
+from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
+from hanse.session import statements
+from hanse.session.learning import Learner
+from hanse.session.result import Result, Stream
+from hanse.sql import nodes
+from hanse.sql.parser import parse
+from hanse.types import Parameters, Progress, Value
+from hanse.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hanse.registry import Registry
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Statements in, results out; data and models live in a workspace.
+
+    Temporary tables and ``SET`` options live as long as the session. Use it from one thread at a time.
+
+    Args:
+        workspace: a folder, made where it is missing; None keeps everything in memory.
+        memory_limit: what the engine may use, as ``2GB``; more spills to the workspace's disk.
+        threads: of the engine; all cores without it.
+        registry: where models are kept, a file or a SQLAlchemy URL; the workspace's own ``registry.sqlite`` without it.
+
+    Raises:
+        WorkspaceError: the workspace is locked, corrupt or cannot be written.
+
+    >>> from hanse.session import Session
+    >>> with Session() as session:
+    ...     session.sql("SELECT 1 / 0 AS nothing, 'a' || $b AS text", {"b": "b"}).fetchall()
+    [(None, 'ab')]
+    """
+
+    def __init__(
+        self,
+        workspace: str | Path | None = None,
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        registry: str | Path | None = None,
+    ) -> None:
+        self._registry_target = registry
+        self.workspace = Workspace.open(workspace)
+        self.engine = DuckDB(self.workspace.warehouse, memory_limit=memory_limit, threads=threads)
+        self.learner = Learner(self.engine)
+        self._registry: Registry | None = None
+        self._open_stream: weakref.ref[Stream] | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the workspace; temporary tables are gone."""
+        self.engine.close()
+        if self._registry is not None:
+            self._registry.close()
+
+    @property
+    def registry(self) -> Registry:
+        """The workspace's models; opened when they are first needed."""
+        if self._registry is None:
+            from hanse.registry import Registry
+
+            self._registry = Registry.open(self._registry_target or self.workspace.registry)
+        return self._registry
+
+    def run(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        into: str | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Result]:
+        """Run a script, statement by statement, as the iterator is advanced.
+
+        The whole script is parsed first: a syntax error anywhere runs nothing.
+
+        Args:
+            text: statements separated by ``;``.
+            parameters: values for ``$name``, by name; they are bound as typed values, never pasted as text.
+            into: a table that takes the rows of the last statement, replaced if it exists.
+            progress: called on each round of training.
+
+        Raises:
+            HanseError: any of them; statements before it stay done, the failing one leaves nothing half-made.
+        """
+        script = parse(text)
+        given = dict(parameters or {})
+        if into is not None and (not script or not isinstance(script[-1], nodes.Query)):
+            what = f"the last statement is {script[-1].kind}" if script else "the script is empty"
+            raise UsageError(f"--into {into}: {what}; need a SELECT as the last statement")
+        return self._run(script, given, into, progress)
+
+    def _run(
+        self,
+        script: Sequence[nodes.Statement],
+        parameters: Parameters,
+        into: str | None,
+        progress: Progress | None,
+    ) -> Iterator[Result]:
+        for number, statement in enumerate(script, 1):
+            self._free_engine()
+            target = into if number == len(script) else None
+            started = time.perf_counter()
+            try:
+                outcome = statements.execute(self, statement, parameters, target, progress)
+            except KeyboardInterrupt:
+                raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
+            except HanseError as error:
+                raise error.within(statement.position)
+            result = Result(number, outcome.kind, outcome.reader, outcome.warnings, started, outcome.explain)
+            self._open_stream = weakref.ref(result.stream)
+            yield result
+
+    def _free_engine(self) -> None:
+        """Let a result that is still being read keep its rows."""
+        stream = self._open_stream() if self._open_stream is not None else None
+        if stream is not None:
+            stream.keep()
+        self._open_stream = None
+
+    def sql(self, text: str, parameters: Parameters | None = None, *, progress: Progress | None = None) -> Result:
+        """Run a script and give its last statement's result; warnings of all statements come with it.
+
+        Raises:
+            UsageError: there is no statement.
+            HanseError: as :meth:`run`.
+        """
+        last: Result | None = None
+        warnings: list[str] = []
+        for result in self.run(text, parameters, progress=progress):
+            warnings += result.warnings
+            last = result
+        if last is None:
+            raise UsageError("no statement to run: the text is empty or holds comments only")
+        last.warnings = warnings
+        return last
+
+    def load(self, table: str, files: Sequence[str | Path], *, replace: bool = True) -> int:
+        """Put parquet, csv or json files into a table.
+
+        Args:
+            table: its name.
+            files: of one format; read together, columns matched by name.
+            replace: whether a table of that name may be replaced.
+
+        Returns:
+            rows.
+
+        Raises:
+            UsageError: no file, an unknown ending, or a file that is not there.
+            EngineError: a file that cannot be read.
+        """
+        self._free_engine()
+        return self.engine.load(table, [Path(f) for f in files], replace=replace)
+
+    def register(self, table: str, rows: pa.Table | pa.RecordBatchReader | Any) -> None:
+        """Make a temporary table of an Arrow table, or of a pandas or polars frame."""
+        self._free_engine()
+        self.engine.register(table, rows)
+
+    def set_option(self, key: str, value: Value, statement: nodes.SetOption) -> None:
+        """What ``SET key = value`` does."""
+        if key == "strict_binding":
+            if not isinstance(value, bool):
+                raise BindError(f"strict_binding = {value!r}", "need true or false", statement.value_position)
+            self.learner.strict_binding = value
+            return
+        raise BindError(f"unknown setting {key}", nearest(key, SETTINGS), statement.key_position)
+
+    @property
+    def settings(self) -> Mapping[str, Value]:
+        """What ``SET`` can set, and its values."""
+        return {"strict_binding": self.learner.strict_binding}
+
+
+SETTINGS = ("strict_binding",)

@@ -1,0 +1,42 @@
+"""Spark SQL to DuckDB: a tree with Spark's meaning in, a tree that means the same on DuckDB out."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel
+from sqlglot.errors import UnsupportedError as SqlglotUnsupportedError
+
+from hanse.errors import UnsupportedError
+from hanse.sql.rendering.files import file_source
+from hanse.sql.rendering.queries import render_query
+from hanse.sql.rendering.scope import Catalog, Environment
+
+__all__ = ["Catalog", "file_source", "render", "to_sql"]
+
+
+def render(tree: exp.Query, catalog: Catalog, dialect: str = "duckdb") -> exp.Query:
+    """A query with Spark's meaning (ANSI mode off, time zone UTC) as one that DuckDB runs with the same meaning.
+
+    Args:
+        tree: what :func:`hanse.sql.parser.parse` gives, its table functions replaced by tables.
+        catalog: the relations that exist.
+        dialect: the engine; ``duckdb`` so far.
+
+    Returns:
+        A new tree; ``tree`` stays as it is.
+
+    Raises:
+        BindError: a table, column, field or function that does not exist, or types that do not fit.
+        UnsupportedError: something that cannot be carried over; nothing is dropped silently.
+    """
+    if dialect != "duckdb":
+        raise UnsupportedError(f"dialect {dialect!r}", "only duckdb is there yet")
+    return render_query(tree, Environment(catalog)).tree
+
+
+def to_sql(tree: exp.Query, dialect: str = "duckdb") -> str:
+    """The text of a rendered tree; raises UnsupportedError rather than leave something out."""
+    try:
+        return tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
+    except SqlglotUnsupportedError as error:
+        raise UnsupportedError(str(error), "it has no equal on DuckDB") from error

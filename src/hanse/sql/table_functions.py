@@ -1,0 +1,122 @@
+"""Hanse's table functions: how each is written, and how its arguments are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
+
+from hanse.errors import BindError, ParseError, nearest
+from hanse.sql.cursor import Cursor, is_word, matching, split_commas
+from hanse.sql.lexer import TokenizedStatement, position_at
+from hanse.sql.nodes import TableFunction
+from hanse.sql.options import literal, parse_value
+
+__all__ = ["TABLE_FUNCTIONS", "TABLE_FUNCTIONS_BY_NAME", "TableFunctionForm", "parse_table_function"]
+
+ParseQuery = Callable[[TokenizedStatement, int, int], exp.Query]
+
+
+@dataclass(frozen=True)
+class TableFunctionForm:
+    """How a table function is written.
+
+    Args:
+        name: lower case.
+        arguments: in order, each an argument of :class:`TableFunction`.
+        options: the names that ``name => value`` may take.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """As an error shows it."""
+        return f"{self.name}({', '.join((*self.arguments, *(f'{o} => value' for o in self.options)))})"
+
+
+TABLE_FUNCTIONS: tuple[TableFunctionForm, ...] = (
+    TableFunctionForm("model_predict", ("model", "version", "query")),
+    TableFunctionForm("model_evaluate", ("model", "version", "query")),
+    TableFunctionForm("model_centroids", ("model", "version")),
+)
+"""Every table function of Hanse's own."""
+
+TABLE_FUNCTIONS_BY_NAME = {form.name: form for form in TABLE_FUNCTIONS}
+
+
+def parse_table_function(form: TableFunctionForm, cursor: Cursor, parse_query: ParseQuery) -> TableFunction:
+    """Read ``name(arguments, option => value ...)`` and move the cursor behind it.
+
+    Raises:
+        ParseError: arguments that are missing, too many or of another kind.
+        BindError: an option that the function does not have.
+    """
+    token = cursor.tokens[cursor.index]
+    inner = Cursor(cursor.statement, cursor.index + 2, matching(cursor.tokens, cursor.index + 1))
+    function = TableFunction(name=form.name).update_positions(token)
+    for number, argument in enumerate(form.arguments):
+        if number:
+            inner.expect(TokenType.COMMA, f"a comma and the {argument}, as in {form.signature}")
+        function.set(argument, _parse_argument(argument, inner, parse_query))
+    options = _parse_options(form, inner)
+    inner.expect_end(f") after the last argument, as in {form.signature}")
+    if options:
+        function.set("options", options)
+    cursor.index = inner.end + 1
+    return function
+
+
+def _parse_argument(argument: str, inner: Cursor, parse_query: ParseQuery) -> exp.Expr:
+    token = inner.token
+    if argument == "query":
+        end = _query_end(inner)
+        query = parse_query(inner.statement, inner.index, end)
+        inner.index = end
+        return query
+    if argument.endswith("model"):
+        start = inner.index
+        name = inner.expect_name("a model's name")
+        identifier = exp.to_identifier(name.text, quoted=True)
+        return identifier.update_positions(inner.tokens[start])
+    version = inner.expect_version()
+    if isinstance(version, exp.Parameter):
+        return version
+    return exp.Literal.number(version).update_positions(token)
+
+
+def _query_end(inner: Cursor) -> int:
+    """A bare query ends where ``, name =>`` begins, or with the argument list."""
+    for start, _ in split_commas(inner.tokens, inner.index, inner.end)[1:]:
+        if _at_option(inner, start):
+            return start - 1
+    return inner.end
+
+
+def _at_option(inner: Cursor, index: int) -> bool:
+    tokens = inner.tokens
+    return index + 1 < inner.end and is_word(tokens[index]) and tokens[index + 1].token_type is TokenType.FARROW
+
+
+def _parse_options(form: TableFunctionForm, inner: Cursor) -> list[exp.Kwarg]:
+    options: dict[str, exp.Kwarg] = {}
+    while inner.at(TokenType.COMMA) and _at_option(inner, inner.index + 1):
+        inner.index += 1
+        token = inner.tokens[inner.index]
+        name = token.text.lower()
+        if name not in form.options:
+            cure = nearest(name, form.options) if form.options else f"write {form.signature}"
+            raise BindError(f"{form.name} has no option {token.text}", cure, position_at(token))
+        if name in options:
+            raise ParseError(f"{token.text} given twice", "keep one", position_at(token))
+        inner.index += 2
+        value = inner.token
+        number = literal(parse_value(inner, f"a value for {name}"))
+        if value is not None:
+            number.update_positions(value)
+        options[name] = exp.Kwarg(this=exp.Var(this=name), expression=number).update_positions(token)
+    return list(options.values())
