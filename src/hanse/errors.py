@@ -16,6 +16,9 @@
     ├── ArtifactError               a model file that cannot be read
     ├── WorkspaceError              a workspace that is locked, corrupt, read-only or full
     ├── EngineError                 what a database engine says, translated
+    ├── FederationError             silos that refuse, fail or keep silent; a quorum that was missed
+    ├── TransportError              a broker that cannot be reached, or that refuses this party
+    │   └── EnvelopeError           a message that is not signed, sealed and fresh as it must be
     └── CancelledError              exit code 130  Ctrl-C
 """
 
@@ -31,6 +34,8 @@ __all__ = [
     "CancelledError",
     "DataError",
     "EngineError",
+    "EnvelopeError",
+    "FederationError",
     "HanseError",
     "ModelExistsError",
     "ModelNotFoundError",
@@ -39,6 +44,7 @@ __all__ = [
     "RegistryError",
     "ShapeError",
     "SqlError",
+    "TransportError",
     "UnsupportedError",
     "UsageError",
     "WorkspaceError",
@@ -155,6 +161,27 @@ class WorkspaceError(HanseError):
 
 class EngineError(HanseError):
     """What a database engine says, translated."""
+
+
+class FederationError(HanseError):
+    """Silos that refuse, fail or keep silent, named with their reasons; a quorum that was missed."""
+
+
+class TransportError(HanseError):
+    """A broker that cannot be reached, or that refuses this party; a message too large to send."""
+
+
+class EnvelopeError(TransportError):
+    """A message that is not signed, sealed and fresh as it must be; it changes nothing.
+
+    Args:
+        code: what is wrong, in one word, for counting: ``expired``, ``replayed`` ...
+        message: for a person.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class CancelledError(HanseError):

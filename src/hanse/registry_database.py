@@ -15,7 +15,18 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from hanse.errors import RegistryError, WorkspaceError
 
-__all__ = ["SCHEMA_VERSION", "ConflictError", "Database", "is_writing", "metadata", "model", "model_version"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "ConflictError",
+    "Database",
+    "federated_reply",
+    "federated_run",
+    "is_writing",
+    "metadata",
+    "model",
+    "model_version",
+    "silo",
+]
 
 SCHEMA_VERSION: Final = 1
 """The shape of the tables below, kept in the database itself."""
@@ -48,6 +59,38 @@ model_version = sa.Table(
     sa.Column("header", sa.LargeBinary, nullable=False),
     sa.Column("artifact", sa.LargeBinary, nullable=False),
     sa.Column("artifact_sha256", sa.LargeBinary, nullable=False),
+)
+
+silo = sa.Table(
+    "hanse_silo",
+    metadata,
+    sa.Column("name_key", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("options", sa.LargeBinary, nullable=False),
+    sa.Column("created", sa.Text, nullable=False),
+)
+
+federated_run = sa.Table(
+    "hanse_federated_run",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("model_key", sa.Text, nullable=False, index=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("statement", sa.Text, nullable=False),
+    sa.Column("parameters", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("created", sa.Text, nullable=False),
+)
+
+federated_reply = sa.Table(
+    "hanse_federated_reply",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("hanse_federated_run.run_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("silo", sa.String(255), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("received", sa.Text, nullable=False),
+    sa.Column("reply", sa.LargeBinary, nullable=False),
 )
 
 _COMPONENT: Final = "registry"

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
-import sqlglot
 from sqlglot import exp
 
+from hanse.sql import nodes
+from hanse.sql.parser import parse
 from hanse.sql.render import file_source
-from hanse.sql.rendering.calls import SparkCalls
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -24,10 +24,10 @@ def statements(text: str) -> list[tuple[str, str]]:
 
 
 def parsed(sql: str) -> exp.Query:
-    """One query, its calls verbatim."""
-    tree = sqlglot.parse_one(sql, dialect=SparkCalls)
-    assert isinstance(tree, exp.Query)
-    return tree
+    """One query, as a script's parser gives it."""
+    (statement,) = parse(sql)
+    assert isinstance(statement, nodes.Query)
+    return statement.tree
 
 
 class DuckCatalog:

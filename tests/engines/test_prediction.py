@@ -36,7 +36,9 @@ def counted(session: hanse.Session, query: str, **parameters: Any) -> list[tuple
 
 
 def test_every_input_column_is_kept_and_the_prediction_comes_last(trained: hanse.Session) -> None:
-    found = trained.sql("SELECT * FROM model_predict(m, 1, SELECT 'a' AS text, x1, id, NULL AS nothing, x0 FROM points)")
+    found = trained.sql(
+        "SELECT * FROM model_predict(m, 1, SELECT 'a' AS text, x1, id, NULL AS nothing, x0 FROM points)"
+    )
     assert found.columns == ["text", "x1", "id", "nothing", "x0", "prediction"]
     table = found.arrow()
     assert table.num_rows == 60
@@ -96,9 +98,7 @@ def test_in_a_union(trained: hanse.Session) -> None:
 
 
 def test_in_a_subquery_of_where(trained: hanse.Session) -> None:
-    query = (
-        "SELECT count(*) FROM points WHERE id IN (SELECT id FROM model_predict(m, 1, SELECT * FROM points) WHERE prediction = 1)"
-    )
+    query = "SELECT count(*) FROM points WHERE id IN (SELECT id FROM model_predict(m, 1, SELECT * FROM points) WHERE prediction = 1)"
     assert counted(trained, query) == [(20,)]
 
 
@@ -109,14 +109,18 @@ def test_in_a_subquery_of_the_select_list(trained: hanse.Session) -> None:
 
 def test_in_create_table_as(trained: hanse.Session) -> None:
     for what in ("TABLE", "TEMP TABLE"):
-        made = trained.sql(f"CREATE OR REPLACE {what} predicted AS SELECT * FROM model_predict(m, 1, SELECT * FROM points)")
+        made = trained.sql(
+            f"CREATE OR REPLACE {what} predicted AS SELECT * FROM model_predict(m, 1, SELECT * FROM points)"
+        )
         assert made.fetchall() == [("predicted", 60)]
         assert counted(trained, "SELECT prediction, count(*) FROM predicted GROUP BY 1") == EXPECTED
         trained.sql("DROP TABLE predicted")
 
 
 def test_in_insert(trained: hanse.Session) -> None:
-    trained.sql("CREATE TABLE predicted AS SELECT prediction FROM model_predict(m, 1, SELECT * FROM points WHERE id < 30)")
+    trained.sql(
+        "CREATE TABLE predicted AS SELECT prediction FROM model_predict(m, 1, SELECT * FROM points WHERE id < 30)"
+    )
     trained.sql("INSERT INTO predicted SELECT prediction FROM model_predict(m, 1, SELECT * FROM points WHERE id >= 30)")
     assert counted(trained, "SELECT prediction, count(*) FROM predicted GROUP BY 1") == EXPECTED
 
@@ -176,7 +180,9 @@ def test_no_rows_give_no_rows(trained: hanse.Session) -> None:
 
 
 def test_no_column_alike_binds_by_position_with_a_warning(trained: hanse.Session) -> None:
-    found = trained.sql("SELECT prediction, count(*) FROM model_predict(m, 1, SELECT x0 AS a, x1 AS b FROM points) GROUP BY 1")
+    found = trained.sql(
+        "SELECT prediction, count(*) FROM model_predict(m, 1, SELECT x0 AS a, x1 AS b FROM points) GROUP BY 1"
+    )
     assert sorted(found.fetchall()) == EXPECTED
     (warning,) = found.warnings
     assert "bound by position, a as x0, b as x1" in warning
@@ -260,7 +266,9 @@ def test_any_column_name_is_a_feature(session: hanse.Session, name: str) -> None
     found = session.sql(f"SELECT * FROM model_predict(m, 1, SELECT other, {quoted} FROM points)")
     assert found.columns == ["other", name, "prediction"]
     assert sorted(row[-1] for row in found) == [0, 0, 0, 1, 1]
-    assert session.sql(f"SELECT rows FROM model_evaluate(m, 1, SELECT {quoted}, other FROM points)").fetchall() == [(5,)]
+    assert session.sql(f"SELECT rows FROM model_evaluate(m, 1, SELECT {quoted}, other FROM points)").fetchall() == [
+        (5,)
+    ]
     assert session.sql("SELECT * FROM model_centroids(m, 1)").columns[-2:] == [name, "other"]
 
 

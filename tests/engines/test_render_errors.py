@@ -119,3 +119,8 @@ def test_the_tree_stays_as_it_is() -> None:
     before = repr(tree)
     render(tree, CATALOG)
     assert repr(tree) == before
+
+
+def test_a_hint_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"(?i)the hint broadcast\(c\) at line 1, .*remove it"):
+        render(parsed("SELECT /*+ BROADCAST(c) */ * FROM customers c"), CATALOG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from hanse.sql.render import render, to_sql
 from hanse.sql.rendering.types import engine_text, parse_type
 
-from .render_support import FIXTURES, FixedCatalog, parsed, statements
+from .render_support import FIXTURES, DuckCatalog, FixedCatalog, parsed, statements
 
 GOLDEN = dict(statements((FIXTURES / "render.sql").read_text()))
 TABLES = {name: table["duckdb"] for name, table in json.loads((FIXTURES / "rows_tables.json").read_text()).items()}
@@ -71,3 +72,31 @@ def test_columns_of_types_that_spark_lacks(type_: str, expression: str, expected
         described = str(connection.sql("FROM t").types[0])
         sql = to_sql(render(parsed(f"SELECT {expression} AS y FROM t"), FixedCatalog({"t": {"x": described}})))
         assert connection.sql(sql).fetchall() == [(expected,)]
+
+
+def test_files_are_tables(tmp_path: Path) -> None:
+    with duckdb.connect() as connection:
+        for kind in ("parquet", "json", "csv"):
+            connection.execute(f"COPY (SELECT 1 AS a, 'it''s' AS b) TO '{tmp_path}/x.{kind}' (FORMAT {kind})")
+        catalog = DuckCatalog(connection)
+        for kind, sql, expected in (
+            ("parquet", "SELECT p.a + 1 AS a, b FROM parquet.`{}` p", [(2, "it's")]),
+            ("json", "SELECT * FROM json.`{}`", [(1, "it's")]),
+            ("csv", "SELECT _c0, c._c1 FROM csv.`{}` c ORDER BY _c0 DESC", [("a", "b"), ("1", "it's")]),
+        ):
+            query = parsed(sql.format(f"{tmp_path}/x.{kind}"))
+            assert connection.sql(to_sql(render(query, catalog))).fetchall() == expected
+
+
+def test_a_qualified_table() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders AS SELECT 1 AS id, {'x': 2} AS s")
+        query = parsed("SELECT shop.orders.id, orders.s.x AS x, id AS again FROM shop.orders")
+        relation = connection.sql(to_sql(render(query, DuckCatalog(connection))))
+        assert (relation.columns, relation.fetchall()) == (["id", "x", "again"], [(1, 2, 1)])
+
+
+def test_nothing_is_marked_for_good() -> None:
+    """A rendered tree may be rendered into text again and again."""
+    tree = render(parsed("SELECT sum(orders) FILTER (WHERE active) AS s FROM customers"), FixedCatalog(TABLES))
+    assert to_sql(tree) == to_sql(tree.copy()) == to_sql(tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -19,10 +20,17 @@ from hanse.types import Value
 from .render_support import FixedCatalog, parsed
 
 
+@pytest.fixture(scope="module", autouse=True)
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        answer.connection = opened  # type: ignore[attr-defined]
+        yield opened
+
+
 def answer(sql: str, **parameters: Value) -> list[tuple[object, ...]]:
     tree = bind_parameters(parsed(sql), parameters)
-    with duckdb.connect() as connection:
-        return connection.sql(to_sql(render(tree, FixedCatalog({})))).fetchall()
+    found: list[tuple[object, ...]] = answer.connection.execute(to_sql(render(tree, FixedCatalog({})))).fetchall()  # type: ignore[attr-defined]
+    return found
 
 
 @pytest.mark.parametrize(

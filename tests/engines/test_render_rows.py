@@ -13,10 +13,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from hanse.errors import UnsupportedError
 from hanse.sql.render import render, to_sql
+from hanse.sql.rendering.aggregates import AGGREGATES
+from hanse.sql.rendering.functions import FUNCTIONS
 from hanse.sql.rendering.types import Type, parse_type
+from hanse.sql.rendering.window_functions import WINDOW_FUNCTIONS
 
-from .render_support import FIXTURES, DuckCatalog, parsed, statements
+from .render_support import FIXTURES, DuckCatalog, FixedCatalog, parsed, statements
 
 EXPECTED = json.loads((FIXTURES / "rows.expected.json").read_text())
 STATEMENTS = dict(statements((FIXTURES / "rows.sql").read_text()))
@@ -110,3 +114,15 @@ def test_rows(title: str, connection: duckdb.DuckDBPyConnection) -> None:
         assert close(mine, wanted), f"{sql}\n{list(zip(relation.columns, mine, wanted, strict=True))}"
     assert relation.columns == expected["columns"], sql
     assert [simple_name(type_) for type_ in types] == [kind_of(t) for t in expected["types"]], sql
+
+
+def test_every_function_is_checked_against_spark() -> None:
+    """A function is in rows.sql, or refused by name."""
+    text = (FIXTURES / "rows.sql").read_text().lower()
+    called = set(re.findall(r"\b([a-z_0-9]+)\s*\(", text)) | set(re.findall(r"\b(current_\w+)\b", text))
+    for name in sorted({*FUNCTIONS, *AGGREGATES, *WINDOW_FUNCTIONS} - called):
+        function = FUNCTIONS.get(name) or AGGREGATES.get(name) or WINDOW_FUNCTIONS[name]
+        aliases = [key for key, other in {**FUNCTIONS, **AGGREGATES}.items() if other is function and key in called]
+        if not aliases:
+            with pytest.raises(UnsupportedError, match=f"function {name}"):
+                render(parsed(f"SELECT {name}(1)"), FixedCatalog({}))

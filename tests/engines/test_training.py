@@ -222,7 +222,9 @@ def test_weighted_inertia_against_scikit_learn(session: hanse.Session, model_typ
     artifact = train(session, "m", num_clusters=4, model_type=model_type, weight_col="W", max_iter=100)
     labels = labels_of(session, "m")
     expected = sum(
-        (weight[labels == i, None] * (rows[labels == i] - np.average(rows[labels == i], 0, weight[labels == i])) ** 2).sum()
+        (
+            weight[labels == i, None] * (rows[labels == i] - np.average(rows[labels == i], 0, weight[labels == i])) ** 2
+        ).sum()
         for i in range(4)
     )
     assert artifact.training["inertia"] == pytest.approx(expected, rel=1e-3)  # k-means: centroids are a step behind
@@ -270,7 +272,9 @@ def test_any_number_of_features(session: hanse.Session, model_type: str, feature
     register(session, rows)
     artifact = train(session, "m", features, num_clusters=3, model_type=model_type)
     assert counts(artifact) == [50, 30, 20]
-    assert artifact.training["inertia"] == pytest.approx(mean_inertia(rows, np.repeat([0, 1, 2], [50, 30, 20])), rel=1e-9)
+    assert artifact.training["inertia"] == pytest.approx(
+        mean_inertia(rows, np.repeat([0, 1, 2], [50, 30, 20])), rel=1e-9
+    )
 
 
 @every_type
@@ -323,7 +327,9 @@ def test_tight_clusters_far_apart_keep_their_spread(session: hanse.Session, mode
 def test_any_scale_gives_the_same_clusters(session: hanse.Session, model_type: str, scale: float) -> None:
     rows = blobs([(0, 0), (9, 0), (-20, 3)], [50, 30, 20]) * scale
     register(session, rows)
-    artifact = train(session, "m", num_clusters=3, model_type=model_type, **({"tol": 0.0} if model_type == "kmeans" else {}))
+    artifact = train(
+        session, "m", num_clusters=3, model_type=model_type, **({"tol": 0.0} if model_type == "kmeans" else {})
+    )
     assert counts(artifact) == [50, 30, 20]
 
 
@@ -380,9 +386,13 @@ def test_training_reads_the_relation_as_it_is_named(session: hanse.Session) -> N
     register(session, rows, names=names)
     for model_type in TYPES:
         listed = ", ".join(names)
-        session.sql(f"CREATE OR REPLACE MODEL m OPTIONS (TYPE = '{model_type}', NUM_CLUSTERS = 2) AS SELECT {listed} FROM points")
+        session.sql(
+            f"CREATE OR REPLACE MODEL m OPTIONS (TYPE = '{model_type}', NUM_CLUSTERS = 2) AS SELECT {listed} FROM points"
+        )
         assert counts(session.registry.load("m", None)[1]) == [30, 20]
-        found = session.sql(f"SELECT count(*) FROM model_predict(m, 1, SELECT {listed} FROM points) GROUP BY prediction")
+        found = session.sql(
+            f"SELECT count(*) FROM model_predict(m, 1, SELECT {listed} FROM points) GROUP BY prediction"
+        )
         assert sorted(found.fetchall()) == [(20,), (30,)]
         assert session.sql(f"SELECT rows FROM model_evaluate(m, 1, SELECT {listed} FROM points)").fetchall() == [(50,)]
 

@@ -96,7 +96,9 @@ def test_an_unscaled_and_a_scaled_model_of_one_table(customers: hanse.Session) -
     """Without scaling the order value decides alone; with it the number of orders has a say."""
     raw = train(customers, "vector_assembler(array(value, orders)) v", "* FROM customers WHERE value IS NOT NULL")
     scaled = train(
-        customers, "vector_assembler(array(value, orders)) v, standard_scaler(v) s", "* FROM customers WHERE value IS NOT NULL"
+        customers,
+        "vector_assembler(array(value, orders)) v, standard_scaler(v) s",
+        "* FROM customers WHERE value IS NOT NULL",
     )
     assert raw.training["inertia"] > 100 * scaled.training["inertia"]
     deviation = np.column_stack([VALUE, ORDERS])[~GAP].std(axis=0, ddof=1)
@@ -137,7 +139,11 @@ def test_text_and_truth_become_numbers(customers: hanse.Session) -> None:
 
 
 def test_a_label_that_training_did_not_see_is_counted(customers: hanse.Session) -> None:
-    train(customers, "string_indexer(country) a, vector_assembler(array(a, orders)) v", "* FROM customers WHERE country IS NOT NULL")
+    train(
+        customers,
+        "string_indexer(country) a, vector_assembler(array(a, orders)) v",
+        "* FROM customers WHERE country IS NOT NULL",
+    )
     with pytest.raises(hanse.errors.DataError) as raised:
         customers.sql(
             "SELECT * FROM model_predict(m, 1, SELECT orders, if(id < 7, 'fr', 'uk') AS country FROM customers)"
@@ -168,7 +174,9 @@ def test_without_transform_every_column_is_prepared(customers: hanse.Session) ->
 
 
 def test_without_transform_structs_are_taken_apart(session: hanse.Session) -> None:
-    session.register("nested", pa.table({"s": [{"a": 1.0, "t": {"b": 2}}, {"a": 9.0, "t": {"b": 8}}, {"a": 9.5, "t": {"b": 8}}]}))
+    session.register(
+        "nested", pa.table({"s": [{"a": 1.0, "t": {"b": 2}}, {"a": 9.0, "t": {"b": 8}}, {"a": 9.5, "t": {"b": 8}}]})
+    )
     session.sql("CREATE MODEL m OPTIONS (TYPE = 'bisecting_kmeans', NUM_CLUSTERS = 2) AS SELECT s FROM nested")
     assert features_of(session) == ("s.a", "s.t.b")
     found = session.sql("SELECT * FROM model_predict(m, 1, SELECT s FROM nested)")
@@ -192,7 +200,9 @@ def test_without_transform_what_can_be_no_feature_is_named(customers: hanse.Sess
 
 def test_a_column_of_nulls_cannot_be_imputed(customers: hanse.Session) -> None:
     with pytest.raises(hanse.errors.DataError, match="no row has a number in nothing"):
-        customers.sql("CREATE MODEL m OPTIONS (TYPE = 'kmeans') AS SELECT orders, CAST(NULL AS DOUBLE) AS nothing FROM customers")
+        customers.sql(
+            "CREATE MODEL m OPTIONS (TYPE = 'kmeans') AS SELECT orders, CAST(NULL AS DOUBLE) AS nothing FROM customers"
+        )
 
 
 # -- CREATE TABLE ... TRANSFORM ----------------------------------------------------------------
@@ -218,7 +228,9 @@ def test_create_table_with_transform(customers: hanse.Session, temporary: str) -
 
 
 def test_create_table_with_an_alias_of_a_column_replaces_it(customers: hanse.Session) -> None:
-    customers.sql("CREATE TABLE prepared TRANSFORM (numeric_imputer(Value) value) AS SELECT id, value, orders FROM customers")
+    customers.sql(
+        "CREATE TABLE prepared TRANSFORM (numeric_imputer(Value) value) AS SELECT id, value, orders FROM customers"
+    )
     table = customers.sql("SELECT * FROM prepared").arrow()
     assert sorted(table.column_names) == ["id", "orders", "value"]
     assert table["value"].null_count == 0
@@ -237,15 +249,51 @@ def test_create_table_with_transform_of_a_missing_column(customers: hanse.Sessio
 @pytest.mark.parametrize(
     ("transform", "kind", "message"),
     [
-        ("vector_assembler(array(valeu, orders)) v", "BindError", "unknown column valeu in vector_assembler at line 2, column 1"),
-        ("vector_asembler(array(value)) v", "BindError", "unknown transform vector_asembler at line 2, column 1: did you mean vector_assembler"),
-        ("one_hot_encoder(country) v", "UnsupportedError", "transform one_hot_encoder at line 2, column 1: Hanse does not have"),
-        ("vector_assembler(array(country, orders)) v", "BindError", "column country of vector_assembler is text at line 2, column 1: make a number of it with string_indexer"),
-        ("vector_assembler(array(seen, orders)) v", "BindError", "column seen of type DATE in vector_assembler at line 2, column 1: need a number"),
-        ("string_imputer(country) v", "BindError", "the last step of TRANSFORM gives country as text at line 2, column 1: index it with string_indexer first"),
-        ("vector_assembler(array(value + 1)) v", "BindError", "value + 1 in vector_assembler is not a column at line 2"),
-        ("numeric_imputer() v", "BindError", "numeric_imputer has no arguments at line 2, column 1: name a column first"),
-        ("numeric_imputer(value, 'average') v", "BindError", "numeric_imputer: strategy = 'average' at line 2, column 1: need one of"),
+        (
+            "vector_assembler(array(valeu, orders)) v",
+            "BindError",
+            "unknown column valeu in vector_assembler at line 2, column 1",
+        ),
+        (
+            "vector_asembler(array(value)) v",
+            "BindError",
+            "unknown transform vector_asembler at line 2, column 1: did you mean vector_assembler",
+        ),
+        (
+            "one_hot_encoder(country) v",
+            "UnsupportedError",
+            "transform one_hot_encoder at line 2, column 1: Hanse does not have",
+        ),
+        (
+            "vector_assembler(array(country, orders)) v",
+            "BindError",
+            "column country of vector_assembler is text at line 2, column 1: make a number of it with string_indexer",
+        ),
+        (
+            "vector_assembler(array(seen, orders)) v",
+            "BindError",
+            "column seen of type DATE in vector_assembler at line 2, column 1: need a number",
+        ),
+        (
+            "string_imputer(country) v",
+            "BindError",
+            "the last step of TRANSFORM gives country as text at line 2, column 1: index it with string_indexer first",
+        ),
+        (
+            "vector_assembler(array(value + 1)) v",
+            "BindError",
+            "value + 1 in vector_assembler is not a column at line 2",
+        ),
+        (
+            "numeric_imputer() v",
+            "BindError",
+            "numeric_imputer has no arguments at line 2, column 1: name a column first",
+        ),
+        (
+            "numeric_imputer(value, 'average') v",
+            "BindError",
+            "numeric_imputer: strategy = 'average' at line 2, column 1: need one of",
+        ),
     ],
 )
 def test_transforms_that_do_not_fit(customers: hanse.Session, transform: str, kind: str, message: str) -> None:

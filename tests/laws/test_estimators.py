@@ -171,7 +171,9 @@ def test_statistics_do_not_grow_with_the_rows(engine: DuckDB, estimator: Any) ->
         seen: list[int] = []
 
         def note(observation: Observation, found: Statistics, seen: list[int] = seen) -> None:
-            assert {name: found[name].shape for name in found} == {n: observation.shape(n) for n in observation.aggregates}
+            assert {name: found[name].shape for name in found} == {
+                n: observation.shape(n) for n in observation.aggregates
+            }
             seen.append(sum(array.size for array in found.values()))
 
         weight = np.ones(len(rows))

@@ -114,9 +114,18 @@ def test_every_statement_runs_unchanged(story: Told) -> None:
     evaluations, predictions, training = ["select"], ["create_table", "select"], ["create_model"]
     assert story.kinds == {
         "01": ["create_table"],
-        **{"02": training, "03": evaluations, "04": predictions},
-        **{"05": training, "06": evaluations, "07": predictions},
-        **{"08": ["select"], "09": training, "10": evaluations, "11": evaluations, "12": predictions, "13": predictions},
+        "02": training,
+        "03": evaluations,
+        "04": predictions,
+        "05": training,
+        "06": evaluations,
+        "07": predictions,
+        "08": ["select"],
+        "09": training,
+        "10": evaluations,
+        "11": evaluations,
+        "12": predictions,
+        "13": predictions,
     }
     assert scratch_tables(story.session) == []
 
@@ -229,7 +238,9 @@ def test_local_models_keep_the_numbers_of_their_rows(story: Told, model: str, ta
 
 def test_the_stores_contribute_six_aggregates(story: Told) -> None:
     rows = story.rows("08")
-    assert {(row["store_id"], row["local_prediction"]) for row in rows} == {(s, p) for s in (COMFORT, SPORTY) for p in range(3)}
+    assert {(row["store_id"], row["local_prediction"]) for row in rows} == {
+        (s, p) for s in (COMFORT, SPORTY) for p in range(3)
+    }
     profiles = {COMFORT: story.rows("04"), SPORTY: story.rows("07")}
     for row in rows:
         (own,) = [p for p in profiles[row["store_id"]] if p["prediction"] == row["local_prediction"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 
 import pytest
@@ -98,7 +99,5 @@ def test_a_float_survives(number: float) -> None:
 
 @given(st.text())
 def test_only_a_usage_error_is_raised(text: str) -> None:
-    try:
-        parse_parameters([text])
-    except UsageError as error:
-        assert error.exit_code == 2
+    with contextlib.suppress(UsageError):
+        assert len(parse_parameters([text])) == 1

@@ -128,7 +128,13 @@ def test_functions(engine: DuckDB) -> None:
 
 @pytest.mark.parametrize(
     ("number", "finite_one"),
-    [("1.5", True), ("NULL::DOUBLE", None), ("'nan'::DOUBLE", False), ("'inf'::DOUBLE", False), ("'-inf'::DOUBLE", False)],
+    [
+        ("1.5", True),
+        ("NULL::DOUBLE", None),
+        ("'nan'::DOUBLE", False),
+        ("'inf'::DOUBLE", False),
+        ("'-inf'::DOUBLE", False),
+    ],
 )
 def test_what_counts_as_a_number(engine: DuckDB, number: str, finite_one: bool | None) -> None:
     x = e.column("x")
@@ -143,7 +149,7 @@ def test_what_counts_as_a_number(engine: DuckDB, number: str, finite_one: bool |
 
 
 def test_expressions_are_not_shared(engine: DuckDB) -> None:
-    """sqlglot's nodes know one parent: a node used twice must be copied."""
+    """Sqlglot's nodes know one parent: a node used twice must be copied."""
     x = e.column("x")
     twice = e.add(e.square(x), e.square(x.copy()))
     assert engine.text(twice) == '"x" * "x" + ("x" * "x")'

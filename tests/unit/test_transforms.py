@@ -121,7 +121,9 @@ def test_min_max_scaler(engine: DuckDB, low: float, high: float) -> None:
     table = Table(engine, {"x": VALUES})
     given = () if (low, high) == (0.0, 1.0) else (low, high)
     expected = MinMaxScaler((low, high)).fit_transform(VALUES[:, None])
-    np.testing.assert_allclose(table.apply(table.fit(step("min_max_scaler", "x", *given))), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        table.apply(table.fit(step("min_max_scaler", "x", *given))), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_min_max_scaler_without_spread_gives_the_middle(engine: DuckDB) -> None:
@@ -230,7 +232,10 @@ def test_inputs_are_the_columns_that_no_step_makes() -> None:
     ("spec", "message"),
     [
         (step("standard_scaler", "y"), "unknown column y in standard_scaler at line 2, column 3: valid: s, x"),
-        (step("standard_scalar", "x"), "unknown transform standard_scalar at line 2, column 3: did you mean standard_scaler"),
+        (
+            step("standard_scalar", "x"),
+            "unknown transform standard_scalar at line 2, column 3: did you mean standard_scaler",
+        ),
         (
             step("standard_scaler", "x", True, True, True),
             "standard_scaler takes 2 arguments after the column, not 3 at line 2, column 3: write standard_scaler(column, ",
@@ -259,7 +264,10 @@ def test_inputs_are_the_columns_that_no_step_makes() -> None:
         (step("boolean_imputer", "s"), "column s of boolean_imputer is text at line 2, column 3: use string_imputer"),
         (step("standard_scaler", "s"), "column s of standard_scaler is text at line 2, column 3: make a number of it"),
         (step("min_max_scaler", "s"), "column s of min_max_scaler is text at line 2, column 3: make a number of it"),
-        (step("boolean_imputer", "x", "perhaps"), "boolean_imputer: fill = 'perhaps' at line 2, column 3: need true or"),
+        (
+            step("boolean_imputer", "x", "perhaps"),
+            "boolean_imputer: fill = 'perhaps' at line 2, column 3: need true or",
+        ),
         (step("vector_assembler", []), "vector_assembler has no columns at line 2, column 3: write "),
         (
             step("vector_assembler", ["x", "s"]),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 import numpy as np
 
 from hanse.engines.base import observation_query, statistics_of
+from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
     CancelledError,
     DataError,
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["DuckDB"]
-
-T = TypeVar("T")
 
 
 class DuckDB:
@@ -66,11 +63,11 @@ class DuckDB:
         with _translated(self.database, opening=True):
             self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'")
-        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hanse-duckdb")
+        self._work = Interruptible(self._connection.interrupt)
 
     def close(self) -> None:
         """Close the database; nothing can be asked afterwards."""
-        self._readers.shutdown()
+        self._work.close()
         self._connection.close()
 
     def execute(self, sql: str) -> None:
@@ -80,12 +77,12 @@ class DuckDB:
             EngineError: what DuckDB says, translated.
         """
         with _translated(self.database):
-            self._interruptible(lambda: self._connection.execute(sql))
+            self._work.run(lambda: self._connection.execute(sql))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query that gives few rows."""
         with _translated(self.database):
-            return self._interruptible(lambda: self._connection.execute(sql).fetchall())
+            return self._work.run(lambda: self._connection.execute(sql).fetchall())
 
     def query(self, sql: str, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run a query and stream its rows.
@@ -96,7 +93,7 @@ class DuckDB:
         import pyarrow as pa
 
         with _translated(self.database):
-            stream = self._interruptible(lambda: self._connection.sql(sql).to_arrow_reader(batch_rows))
+            stream = self._work.run(lambda: self._connection.sql(sql).to_arrow_reader(batch_rows))
         return pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
 
     def _batches(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -104,27 +101,12 @@ class DuckDB:
         while True:
             try:
                 with _translated(self.database):
-                    batch = self._interruptible(lambda: next(stream, None))
+                    batch = self._work.run(lambda: next(stream, None))
             except OSError as error:
                 raise _translate(str(error), self.database, opening=False) from error
             if batch is None:
                 return
             yield batch
-
-    def _interruptible(self, work: Callable[[], T]) -> T:
-        """Do ``work`` on another thread: the main thread alone hears Ctrl-C, and not while it waits inside DuckDB."""
-        if threading.current_thread() is not threading.main_thread():
-            return work()
-        future = self._readers.submit(work)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            while not future.done():
-                self._connection.interrupt()
-                wait([future], timeout=0.05)
-            with suppress(Exception):
-                future.result()
-            raise
 
     def columns(self, sql: str) -> Mapping[str, str]:
         """The columns that a query gives, with DuckDB's types.
@@ -206,7 +188,7 @@ class DuckDB:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
         sql = observation_query(relation, observation).sql(dialect=self.dialect, copy=False, comments=False)
         with _translated(self.database):
-            columns = self._interruptible(lambda: self._connection.execute(sql).fetchnumpy())
+            columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
         identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
         fill = [] if observation.cell is None else [0.0]
         for aggregate in observation.aggregates.values():

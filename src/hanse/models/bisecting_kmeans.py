@@ -25,7 +25,7 @@ from hanse.errors import ArtifactError, DataError
 from hanse.estimator import WEIGHT, Aggregate, Observation
 from hanse.models.cells import Cloud, Grid, principal_axes
 from hanse.models.clusters import Cluster, by_size, cluster_from_json
-from hanse.models.geometry import GEOMETRIES, Geometry
+from hanse.models.geometry import Geometry, geometry_of
 from hanse.models.starts import Branch, Divisible, grow
 from hanse.models.tree import Node, Tree, chosen_splits, descend, drawn_back, moved
 from hanse.options import OneOf, Range, option
@@ -126,7 +126,7 @@ class BisectingKMeans:
     @cached_property
     def geometry(self) -> Geometry:
         """How costs are measured."""
-        return next(g for g in GEOMETRIES if g.name == self.distance_measure)
+        return geometry_of(self.distance_measure)
 
     @property
     def sketches(self) -> bool:
@@ -501,7 +501,8 @@ class BisectingModel:
             features = tuple(str(f) for f in data["features"])
             clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
             splits = _splits_from_json(data["splits"], len(features), len(clusters))
-            return cls(features, clusters, splits, str(data["distance_measure"]), str(data["prediction_col"]))
+            measure = geometry_of(data["distance_measure"]).name
+            return cls(features, clusters, splits, measure, str(data["prediction_col"]))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(f"bisecting_kmeans model: {error!r} is missing or wrong") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hanse.errors import ArtifactError, BindError, Position, UnsupportedError, nearest
@@ -11,7 +12,7 @@ from hanse.models.bisecting_kmeans import BisectingKMeans, BisectingModel
 from hanse.models.kmeans import KMeans, KMeansModel
 from hanse.options import Given, build
 
-__all__ = ["ESTIMATORS", "KNOWN", "MODELS", "estimator_of", "model_from_json"]
+__all__ = ["ESTIMATORS", "KNOWN", "MODELS", "estimator_of", "for_rounds", "model_from_json"]
 
 ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans)
 MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel)
@@ -79,3 +80,22 @@ def model_from_json(model_type: str, data: Mapping[str, Any]) -> Model:
             return model
     known = [kind.model_type for kind in MODELS]
     raise ArtifactError(f"model type {model_type!r} is unknown to this Hanse: {nearest(model_type, known)}")
+
+
+def for_rounds(estimator: Any) -> tuple[Any, Any | None]:
+    """The estimator as it trains in rounds over silos, and the one that finds its first centroids, if it needs one.
+
+    A sketch's cells would be too small to leave a silo. Bisecting k-means opens splits with ``split_starts = 1``, which
+    needs the covariance of whole clusters only; k-means begins at the centroids of such a bisecting k-means.
+    """
+    if isinstance(estimator, BisectingKMeans):
+        return replace(estimator, split_starts=1), None
+    if isinstance(estimator, KMeans):
+        seeding = BisectingKMeans(
+            num_clusters=estimator.num_clusters,
+            distance_measure=estimator.distance_measure,
+            weight_col=estimator.weight_col,
+            split_starts=1,
+        )
+        return estimator, seeding
+    return estimator, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from hanse import expressions as e
 from hanse.errors import DataError
 from hanse.statistics import FloatArray
 
-__all__ = ["GEOMETRIES", "Cosine", "Euclidean", "Geometry"]
+__all__ = ["GEOMETRIES", "Cosine", "Euclidean", "Geometry", "geometry_of"]
 
 Layers = tuple[Mapping[str, e.Expression], ...]
 
@@ -125,3 +125,15 @@ class Cosine:
 
 
 GEOMETRIES: tuple[Geometry, ...] = (Euclidean(), Cosine())
+
+
+def geometry_of(name: Any) -> Geometry:
+    """The way of measuring called ``name``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for geometry in GEOMETRIES:
+        if geometry.name == name:
+            return geometry
+    raise ValueError(f"distance measure {name!r}")

@@ -20,9 +20,10 @@ import numpy as np
 from hanse import expressions as e
 from hanse.errors import ArtifactError, DataError
 from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.models.bisecting_kmeans import BisectingModel
 from hanse.models.cells import Cloud, Grid
 from hanse.models.clusters import Cluster, by_size, cluster_from_json
-from hanse.models.geometry import GEOMETRIES, Geometry
+from hanse.models.geometry import Geometry, geometry_of
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 from hanse.types import JsonValue
@@ -85,11 +86,19 @@ class KMeans:
     @cached_property
     def geometry(self) -> Geometry:
         """How costs are measured."""
-        return next(g for g in GEOMETRIES if g.name == self.distance_measure)
+        return geometry_of(self.distance_measure)
 
     def start(self, features: Sequence[str]) -> KMeansState:
         """Nothing is known yet."""
         return KMeansState(tuple(features), "moments", np.zeros(len(features)))
+
+    def start_at(self, model: BisectingModel) -> KMeansState:
+        """A state that begins at another model's centroids instead of a sketch's."""
+        centroids = np.stack([c.centroid for c in model.clusters])
+        origin = np.zeros(centroids.shape[1])
+        if self.geometry.name == "euclidean":
+            origin = np.average(centroids, axis=0, weights=[c.weight for c in model.clusters])
+        return KMeansState(model.features, "step", origin, centroids=centroids - origin)
 
     def done(self, state: KMeansState) -> bool:
         """Whether the centroids are final."""
@@ -301,9 +310,17 @@ def _greatest_of(items: Sequence[e.Expression], centroids: Sequence[FloatArray] 
     A row that is as near to two goes to the first by coordinates: the same one while training and when it predicts,
     whatever the clusters' numbers are.
     """
-    best = e.greatest([item.copy() for item in items])
-    *tried, last = sorted(range(len(items)), key=lambda i: tuple(centroids[i].tolist()))
-    return e.case([e.when(e.equal(items[i], best.copy()), e.integer(i)) for i in tried], e.integer(last))
+    order = sorted(range(len(items)), key=lambda i: tuple(centroids[i].tolist()))
+    return _winner([(items[i], i) for i in order])
+
+
+def _winner(items: Sequence[tuple[e.Expression, int]]) -> e.Expression:
+    """The number of the greatest item, by knock-out: naming each rival in each branch would take k^2 expressions."""
+    if len(items) == 1:
+        return e.integer(items[0][1])
+    left, right = items[: len(items) // 2], items[len(items) // 2 :]
+    first, second = (e.greatest([item.copy() for item, _ in half]) for half in (left, right))
+    return e.case([e.when(e.at_least(first, second), _winner(left))], _winner(right))
 
 
 @dataclass(frozen=True)
@@ -328,7 +345,7 @@ class KMeansModel:
 
     def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
         """The label of the nearest centroid."""
-        geometry = next(g for g in GEOMETRIES if g.name == self.distance_measure)
+        geometry = geometry_of(self.distance_measure)
         near = [geometry.affinity(features, c.centroid, self.origin) for c in self.clusters]
         return {self.prediction_col: _greatest_of(near, [c.centroid for c in self.clusters])}
 
@@ -353,7 +370,8 @@ class KMeansModel:
             features = tuple(str(f) for f in data["features"])
             clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
             origin = np.array([float(x) for x in data["origin"]])
-            model = cls(features, clusters, origin, str(data["distance_measure"]), str(data["prediction_col"]))
+            measure = geometry_of(data["distance_measure"]).name
+            model = cls(features, clusters, origin, measure, str(data["prediction_col"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"kmeans model: {error!r} is missing or wrong") from error
         if len(origin) != len(features) or not np.all(np.isfinite(origin)) or not clusters:

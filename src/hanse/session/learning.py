@@ -31,6 +31,7 @@ __all__ = ["Learner", "LoadedModel", "Trained"]
 
 _ROWS = "hanse_rows_"
 _GUARD = "hanse: a feature is NULL or not finite"
+_LARGE = 1e150  # squares, summed over rows and multiplied by weights, still fit into a double
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Learner:
                 projected.append(f"{self.engine.text(weight)} AS {e.quote(WEIGHT)}")
             rows = stack.enter_context(self._scratch(f"SELECT {', '.join(projected)} FROM {source}"))
             inner = [f"f{i}" for i in range(len(names))]
-            spread = self._survey(rows, inner, names, weight_col)
+            spread = self._survey(rows, inner, names, estimator)
             trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress)
         model = trained.model.to_json()
         model["features"] = list(names)
@@ -179,13 +180,15 @@ class Learner:
         )
         return Trained(artifact, tuple(_remarks(estimator, trained.numbers, names, spread)))
 
-    def _survey(self, rows: str, inner: Sequence[str], names: Sequence[str], weight_col: str | None) -> dict[str, Any]:
+    def _survey(self, rows: str, inner: Sequence[str], names: Sequence[str], estimator: Any) -> dict[str, Any]:
         """Refuse rows that are not numbers, counted with their columns; returns rows, means, and what is constant."""
         size = (len(inner),)
         values = [e.column(f) for f in inner]
+        needed = _needed(values, estimator)
+        weight_col = getattr(estimator, "weight_col", None)
         aggregates = {
             "rows": Aggregate((e.number(1.0),)),
-            "bad": Aggregate(tuple(e.bad_count(v) for v in values), size),
+            "bad": Aggregate(tuple(e.bad_count(v) for v in needed), (len(needed),)),
             "sum": Aggregate(tuple(values), size),
             "least": Aggregate(tuple(values), size, "min"),
             "greatest": Aggregate(tuple(values), size, "max"),
@@ -204,7 +207,13 @@ class Learner:
                 "NULL, negative or not finite: filter them out or set a weight"
             )
         if np.any(found["bad"] > 0):
-            raise bad_features(dict(zip(names, found["bad"].tolist(), strict=True)), count)
+            raise bad_features(names, found["bad"].tolist(), count)
+        large = [n for n, lo, hi in zip(names, found["least"], found["greatest"], strict=True) if max(-lo, hi) > _LARGE]
+        if large:
+            raise DataError(
+                f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
+                "overflow: scale them in the SELECT, or with TRANSFORM (standard_scaler(column) alias, ...)"
+            )
         return {
             "rows": count,
             "mean": (found["sum"] / count).tolist(),
@@ -234,8 +243,9 @@ class Learner:
             if clash is not None:
                 what = f"the SELECT has a column {clash}, as the prediction of model {loaded.info.name} is called"
                 raise BindError(what, "give it another name with AS", position)
+        needed = _needed(features, loaded.model)
         guarded = ", ".join(
-            f"{self.engine.text(e.guarded(features, value, self.engine.error(_GUARD)))} AS {e.quote(name)}"
+            f"{self.engine.text(e.guarded(needed, value, self.engine.error(_GUARD)))} AS {e.quote(name)}"
             for name, value in outputs.items()
         )
         kept = ", ".join(e.quote(c) for c in columns)
@@ -262,16 +272,16 @@ class Learner:
         bound, _ = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
         projected = ", ".join(f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(bound.elements))
         inner = [f"f{i}" for i in range(len(bound.elements))]
+        needed = _needed([e.column(f) for f in inner], loaded.model)
         observation = Observation(
             {
                 "rows": Aggregate((e.number(1.0),)),
-                "bad": Aggregate(tuple(e.bad_count(e.column(f)) for f in inner), (len(inner),)),
+                "bad": Aggregate(tuple(e.bad_count(v) for v in needed), (len(needed),)),
             }
         )
         with self._scratch(f"SELECT {projected} FROM ({sql}) AS rows_") as rows:
             found = self.engine.observe(rows, observation)
-        names = [x.name for x in bound.elements]
-        return bad_features(dict(zip(names, found["bad"].tolist(), strict=True)), int(found["rows"]))
+        return bad_features([x.name for x in bound.elements], found["bad"].tolist(), int(found["rows"]))
 
     def evaluate(
         self, loaded: LoadedModel, sql: str, columns: Mapping[str, str], position: Position | None
@@ -286,12 +296,11 @@ class Learner:
         projected = ", ".join(
             f"{self.engine.text(x.expression)} AS {f}" for f, x in zip(inner, bound.elements, strict=True)
         )
-        cosine = getattr(loaded.model, "distance_measure", "euclidean") == "cosine"
         features = [e.column(f) for f in inner]
         label = next(iter(loaded.model.predict(features).values()))
-        guarded = self.engine.text(e.guarded(features, label, self.engine.error(_GUARD)))
+        guarded = self.engine.text(e.guarded(_needed(features, loaded.model), label, self.engine.error(_GUARD)))
         shown = ", ".join(inner)
-        if cosine:
+        if _is_cosine(loaded.model):
             norm = self.engine.text(e.root(e.total(e.square(f) for f in features)))
             shown = ", ".join(f"{f} / {norm} AS {f}" for f in inner)
         query = f"SELECT {shown}, {guarded} AS label FROM (SELECT {projected} FROM ({sql}) AS rows_) AS rows_"
@@ -333,9 +342,31 @@ class Learner:
         return f"[{', '.join(texts)}]" if column.vector else texts[0]
 
 
-def bad_features(bad: Mapping[str, float], rows: int) -> DataError:
-    """What to say of features that are NULL or not finite: rows by column."""
-    named = [f"{name} ({count:.0f} of {rows} rows)" for name, count in bad.items() if count > 0]
+def _is_cosine(model: Any) -> bool:
+    return bool(getattr(model, "distance_measure", "euclidean") == "cosine")
+
+
+def _needed(features: Sequence[e.Expression], model: Any) -> list[e.Expression]:
+    """What must be finite numbers: the features and, for cosine distance, 1 over the row's squared length."""
+    if not _is_cosine(model):
+        return list(features)
+    return [*features, e.divide(e.number(1.0), e.total(e.square(f.copy()) for f in features))]
+
+
+def bad_features(names: Sequence[str], bad: Sequence[float], rows: int) -> DataError:
+    """What to say of features that are NULL or not finite, or of rows that have no direction.
+
+    Args:
+        names: of the features.
+        bad: rows by feature, and for cosine distance rows without a direction after them.
+        rows: in all.
+    """
+    named = [f"{name} ({count:.0f} of {rows} rows)" for name, count in zip(names, bad, strict=False) if count > 0]
+    if not named:
+        return DataError(
+            f"cosine distance: {bad[-1]:.0f} of {rows} rows are 0 in every feature, which is no direction: filter "
+            "these rows out in the SELECT, or use DISTANCE_MEASURE = 'euclidean'"
+        )
     return DataError(
         f"NULL or non-finite features: {', '.join(named)}: filter these rows out in the SELECT, or fill them with "
         "TRANSFORM (numeric_imputer(column, 'mean') alias, ...)"

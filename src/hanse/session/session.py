@@ -126,7 +126,7 @@ class Session:
             except KeyboardInterrupt:
                 raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
             except HanseError as error:
-                raise error.within(statement.position)
+                raise error.within(statement.position) from error.__cause__
             result = Result(number, outcome.kind, outcome.reader, outcome.warnings, started, outcome.explain)
             self._open_stream = weakref.ref(result.stream)
             yield result

@@ -27,7 +27,8 @@ def cross_join_warnings(tree: exp.Query) -> Iterator[str]:
                         where = f" at {place}" if place else ""
                         yield (
                             "cross join between two grouped relations that share the grouping column "
-                            f"{column}{where}: {first.alias_or_name} and {second.alias_or_name} have no join condition, "
+                            f"{column}{where}: {first.alias_or_name} and {second.alias_or_name} have no join "
+                            "condition, "
                             f"so rows of different {column} meet; add ON {first.alias_or_name}.{column} = "
                             f"{second.alias_or_name}.{column}, or filter to one {column}"
                         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from functools import lru_cache
 from typing import Any, NoReturn, TypeVar, cast
 
 from sqlglot import exp
@@ -13,17 +12,17 @@ from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parsers.spark import SparkParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from hanse.errors import BindError, HanseError, ParseError, UnsupportedError, nearest
+from hanse.errors import BindError, HanseError, ParseError, nearest
 from hanse.sql.cursor import Cursor, is_word
 from hanse.sql.lexer import TokenizedStatement, position_at
 from hanse.sql.nodes import TableFunction, position_of
+from hanse.sql.rendering.calls import VerbatimCalls
 from hanse.sql.table_functions import TABLE_FUNCTIONS_BY_NAME, parse_table_function
 
 __all__ = ["parse_expression", "parse_query", "parse_type"]
 
 T = TypeVar("T")
 
-_IGNORE_NULLS_FUNCTIONS = frozenset({"ANY_VALUE", "FIRST", "FIRST_VALUE", "LAST", "LAST_VALUE"})
 _SPARK_TABLE_FUNCTIONS = (
     "explode",
     "explode_outer",
@@ -137,7 +136,7 @@ def _translate(message: str, at: Cursor, error: Exception) -> NoReturn:
     raise ParseError(message[:1].lower() + message[1:], "", at.position) from error
 
 
-class _QueryParser(SparkParser):
+class _QueryParser(VerbatimCalls, SparkParser):
     """sqlglot's parser over a slice of a statement's tokens."""
 
     PLACEHOLDER_PARSERS = {TokenType.PARAMETER: lambda self: self._parse_parameter()}  # noqa: RUF012  sqlglot's way
@@ -149,8 +148,8 @@ class _QueryParser(SparkParser):
         self.statement = statement
         self.offset = start
         self.slice_end = end
-        self._calls: list[Token] = []
         self._unnamed = 0
+        self._in_type = 0
         self._joins: dict[tuple[int, bool, bool, bool], tuple[int, exp.Join | None]] = {}
         self.reset()
         self.sql = statement.script
@@ -237,11 +236,19 @@ class _QueryParser(SparkParser):
 
         def parse_item() -> T | None:
             item = parse_method()
-            if item is None and self._prev.token_type == sep:
+            if item is None and self._prev.token_type == sep and not self._in_type:
                 self.raise_error("Expected another item after the comma")
             return item
 
         return super()._parse_csv(parse_item, sep)
+
+    def _parse_types(self, *args: Any, **kwargs: Any) -> exp.Expr | None:
+        """As sqlglot's, which also tries whether ``array(NULL, 2)`` is a type; then a list may end anywhere."""
+        self._in_type += 1
+        try:
+            return super()._parse_types(*args, **kwargs)
+        finally:
+            self._in_type -= 1
 
     def _parse_group(self, skip_group_by_token: bool = False) -> exp.Group | None:
         group = super()._parse_group(skip_group_by_token)
@@ -301,44 +308,7 @@ class _QueryParser(SparkParser):
         if self._next.token_type == TokenType.L_PAREN and token.text.lower() in TABLE_FUNCTIONS_BY_NAME:
             what = f"{token.text.lower()} is a table function"
             raise ParseError(what, f"write SELECT ... FROM {token.text.lower()}(...)", position_at(token))
-        self._calls.append(token)
-        try:
-            return super()._parse_function_call(*args, **kwargs)
-        finally:
-            self._calls.pop()
-
-    def _parse_function_args(self, alias: bool = False) -> list[exp.Expr]:
-        """A call's arguments, none of which sqlglot may lose."""
-        before = self._tokens[self._index - 3] if self._index > 2 else None
-        arguments = super()._parse_function_args(alias)
-        name = self._calls[-1].text.upper() if self._calls else ""
-        if name in self.FUNCTION_PARSERS or (before and before.token_type == TokenType.DOT):
-            return arguments
-        for index in _lost_arguments(name, len(arguments)):
-            argument = arguments[index]
-            if not (name in _IGNORE_NULLS_FUNCTIONS and isinstance(argument, exp.Boolean)):
-                what = f"argument {index + 1} of {len(arguments)} of {name}"
-                position = position_of(argument) or position_at(self._calls[-1])
-                raise UnsupportedError(what, f"{name} is not known with so many arguments", position)
-        return arguments
+        return super()._parse_function_call(*args, **kwargs)
 
     def _is_function_name(self) -> bool:
         return is_word(self._curr) or self._curr.token_type == TokenType.IDENTIFIER
-
-
-@lru_cache(maxsize=1024)
-def _lost_arguments(name: str, count: int) -> tuple[int, ...]:
-    """Which of ``count`` arguments sqlglot's builder of a function drops silently, found by trying it."""
-    builder = SparkParser.FUNCTIONS.get(name)
-    if builder is None:
-        return ()
-    probes: list[exp.Expr] = [exp.column(f"probe_{index}") for index in range(count)]
-    try:
-        try:
-            built = builder(probes)
-        except TypeError:
-            built = builder(probes, dialect=Spark())
-    except Exception:  # noqa: BLE001  a builder that wants literals raises anything
-        return ()
-    found = {str(node.name).lower() for node in built.walk()}
-    return tuple(index for index in range(count) if f"probe_{index}" not in found)

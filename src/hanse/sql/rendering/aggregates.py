@@ -239,6 +239,13 @@ def _percentile_approx(call: Call) -> Value:
 
 
 def _quantile(call: Call, name: str, value: Value, share: Value) -> Value:
+    shares = share.sql.expressions if isinstance(share.sql, exp.Array) else [share.sql]
+    for each in shares:
+        digits = each.this if isinstance(each, exp.Cast) else each
+        if not isinstance(digits, exp.Literal) or digits.is_string:
+            raise unsupported(call.node, f"{call.name} of a computed share", "write it out: 0.5, or array(0.25, 0.75)")
+        if not 0 <= float(digits.name) <= 1:
+            raise misfit(call.node, f"{call.name} at {digits.name}", "need a share from 0 to 1")
     if share.type.kind == "array":
         share = coerce(share, array(DOUBLE), call.node)
         return Value(aggregate_call(name, value.sql, share.sql), array(value.type))

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sqlglot import exp
-from sqlglot.dialects.spark import Spark
 from sqlglot.parsers.spark import SparkParser
 
-__all__ = ["SparkCalls", "VerbatimCalls"]
+__all__ = ["VerbatimCalls"]
 
 _SPECIAL = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "SUBSTR", "POSITION", "OVERLAY")
 
@@ -28,15 +27,3 @@ class VerbatimCalls:
     NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
         name: parse for name, parse in SparkParser.NO_PAREN_FUNCTION_PARSERS.items() if name != "TRANSFORM"
     }
-
-
-class SparkCalls(Spark):
-    """sqlglot's Spark dialect with verbatim calls."""
-
-    class Tokenizer(Spark.Tokenizer):
-        """In Spark 4 a doubled quote inside a string is a quote."""
-
-        STRING_ESCAPES: ClassVar[list[str]] = ["\\", "'"]
-
-    class Parser(VerbatimCalls, SparkParser):
-        """Spark's parser with verbatim calls."""

@@ -159,6 +159,8 @@ def _is_date(text: str) -> bool:
 def _number_to_number(sql: exp.Expr, source: Type, target: Type, ansi_try: bool) -> exp.Expression:
     if target.is_fractional:
         return cast_to(sql, target)
+    if target.kind == "decimal" and source.is_fractional:  # as it is written, so that no binary digits show
+        return cast_to(cast_to(sql, STRING), target, safe=True)
     if target.kind == "decimal":
         return cast_to(sql, target, safe=not _fits_decimal(source, target))
     if source.is_integral:

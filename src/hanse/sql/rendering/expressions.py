@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from sqlglot import exp
 
@@ -15,8 +14,7 @@ from hanse.sql.rendering.call import Call, Function
 from hanse.sql.rendering.casts import to_boolean
 from hanse.sql.rendering.dates import interval
 from hanse.sql.rendering.functions import FUNCTIONS
-from hanse.sql.rendering.legacy import verbatim
-from hanse.sql.rendering.primaries import PRIMARIES
+from hanse.sql.rendering.primaries import PRIMARIES, Primary
 from hanse.sql.rendering.scope import Scope, access
 from hanse.sql.rendering.templates import text
 from hanse.sql.rendering.types import (
@@ -44,8 +42,6 @@ def bind(node: exp.Expr, scope: Scope) -> Value:
     """
     found = HANDLERS.get(type(node))
     if found is None:
-        if isinstance(node, exp.Func):
-            return bind(verbatim(node), scope)
         raise unsupported(node, f"{_title(node)} ({shown(node)})")
     handler, expected = found
     for name, value in node.args.items():
@@ -147,6 +143,11 @@ def aggregate(
     try:
         call = Call(name, node, arguments, scope, bind, distinct, ignore_nulls, window, order)
         value = build(function, call)
+        columns = list(value.sql.find_all(exp.Column))
+        if columns and all(column.meta.get("hanse_outer") for column in columns):
+            raise unsupported(
+                node, f"{name} of the enclosing query's columns alone", "aggregate in the enclosing query"
+            )
         if filter_ is not None:
             test = condition(filter_, scope, "FILTER")
             value = Value(apply_filter(value.sql, test.sql), value.type)
@@ -189,7 +190,7 @@ def _peeled(node: exp.Expr) -> tuple[exp.Expr, bool]:
     while isinstance(node, (exp.IgnoreNulls, exp.RespectNulls)):
         ignore = isinstance(node, exp.IgnoreNulls)
         node = node.this
-    return (verbatim(node) if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous) else node), ignore
+    return node, ignore
 
 
 def _window(node: exp.Expr, scope: Scope) -> Value:
@@ -222,7 +223,7 @@ def _subquery(node: exp.Expr, scope: Scope) -> Value:
 
 def _exists(node: exp.Expr, scope: Scope) -> Value:
     if not isinstance(node.this, exp.Query):
-        return bind(verbatim(node), scope)
+        raise unsupported(node, f"{_title(node)} ({shown(node)})")
     from hanse.sql.rendering.queries import render_query
 
     bound = render_query(node.this, scope.environment, scope)
@@ -301,7 +302,13 @@ _register(_named("current_date"), exp.CurrentDate, args="")
 _register(_named("current_timestamp"), exp.CurrentTimestamp, args="sysdate")
 _register(_parameter, exp.Parameter, exp.Placeholder, args="this expression kind jdbc widget")
 _register(_at_time_zone, exp.AtTimeZone, args="this zone")
+
+
+def _with_bind(primary: Primary) -> Handler:
+    return lambda node, scope: primary(node, scope, bind)
+
+
 for _class, (_primary, _arguments) in PRIMARIES.items():
-    _register(partial(_primary, bind=bind), _class, args=_arguments)
+    _register(_with_bind(_primary), _class, args=_arguments)
 for _class, _handler in operators.handlers(bind).items():
     _register(_handler, _class, args="this expression expressions low high typed safe negate")

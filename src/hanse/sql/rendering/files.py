@@ -18,8 +18,7 @@ _READERS = {
 def file_source(table: exp.Table) -> exp.Table | None:
     """The relation that DuckDB reads a file as, or None where the table is not a file.
 
-    As in Spark, a CSV file read this way has no header and its columns are strings; Spark's ``_c0`` is DuckDB's
-    ``column0``.
+    As in Spark, a CSV file read this way has no header; its columns are strings called ``_c0``, ``_c1`` ...
     """
     reader = _READERS.get(table.db.lower()) if table.db and not table.catalog else None
     if reader is None:

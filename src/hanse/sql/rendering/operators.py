@@ -26,7 +26,6 @@ from hanse.sql.rendering.types import (
     comparison_type,
     decimal,
     decimal_of,
-    engine_text,
 )
 from hanse.sql.rendering.values import Value, misfit, settle, unsupported
 
@@ -218,7 +217,7 @@ def _as_decimal(value: Value) -> Type:
 
 
 _LONG_QUOTIENT = (
-    "TRY_CAST(round(({0} - {0} % nullif({1}, 0)) / nullif({1}, 0)) AS {T}) "
+    "TRY_CAST(TRY_CAST(round(({0} - {0} % nullif({1}, 0)) / nullif({1}, 0)) AS DECIMAL(38, 0)) AS {T}) "
     "+ TRY_CAST(CAST({0} % nullif({1}, 0) AS DOUBLE) / {1} AS {T})"
 )
 """The whole part exactly, then what is left: a double has digits enough for each."""
@@ -234,7 +233,11 @@ def _decimal(symbol: str, left: Value, right: Value) -> Value:
         if type_.precision <= 15:
             quotient = duck("{0} / {1}", cast_to(left.sql, DOUBLE), divisor(right))
             return Value(cast_to(quotient, type_, safe=True), type_)
-        parts = duck(_LONG_QUOTIENT.replace("{T}", engine_text(type_)), cast_to(left.sql, a), cast_to(right.sql, b))
+        parts = duck(
+            _LONG_QUOTIENT.replace("{T}", f"DECIMAL({min(type_.precision, 37)}, {type_.scale})"),
+            cast_to(left.sql, a),
+            cast_to(right.sql, b),
+        )
         return Value(cast_to(parts, type_, safe=True), type_)
     if symbol == "*":
         type_ = decimal(p1 + p2 + 1, s1 + s2)

@@ -13,7 +13,7 @@ from hanse.sql.rendering.templates import cast_to, duck, text
 from hanse.sql.rendering.types import BIGINT, BINARY, DOUBLE, INT, NULL, STRING, array, common_types, decimal, struct
 from hanse.sql.rendering.values import Value, misfit, settle, shown, unsupported
 
-__all__ = ["PRIMARIES"]
+__all__ = ["PRIMARIES", "Primary"]
 
 Bind = Callable[[exp.Expr, Scope], Value]
 Primary = Callable[[exp.Expr, Scope, Bind], Value]

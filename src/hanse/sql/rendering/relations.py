@@ -104,10 +104,13 @@ def _table(node: exp.Table, scope: Scope) -> tuple[exp.Expr, Relation]:
         names = [*scope.environment.catalog.tables(), *scope.environment.ctes]
         raise BindError(f"unknown table {shown_name}", nearest(shown_name, names), position_of(node))
     columns = tuple(Column(column, parse_type(type_)) for column, type_ in known.items())
+    bare_csv = source is not None and node.db.lower() == "csv"
+    if bare_csv:
+        columns = tuple(Column(f"_c{index}", column.type) for index, column in enumerate(columns))
     alias, columns, renamed = _alias(node, columns)
     if source is not None:
         alias = alias or scope.fresh_name("file")
-        return _aliased(source, alias, columns if renamed else None), Relation(alias, columns)
+        return _aliased(source, alias, columns if renamed or bare_csv else None), Relation(alias, columns)
     path = [part.name for part in node.parts[:-1]]
     sql = exp.Table(
         this=identifier(name),

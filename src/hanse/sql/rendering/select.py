@@ -40,6 +40,8 @@ def render_select(
 ) -> tuple[exp.Select, tuple[Column, ...]]:
     """Render a SELECT; gives the tree and its columns."""
     _check(node)
+    if not node.expressions:
+        raise misfit(node, "SELECT of nothing", "name the columns, or write *")
     scope = Scope(environment, parent)
     tree = exp.Select()
     render_from(node, tree, scope)
@@ -204,6 +206,8 @@ def _order_term(item: exp.Expr, scope: Scope, output: Output, rest: Sourced, nod
                 raise BindError(f"ambiguous column {parts[0]}", "give the columns aliases", position_of(item))
             return exp.Literal.number(matches[0] + 1)
     value = settle(bind(item, scope))
+    if isinstance(value.sql, (exp.Literal, exp.Null, exp.Boolean)):
+        raise misfit(item, f"ORDER BY {shown(item)}, which is a constant", "give a column's number or name")
     if value.type.is_nested:
         raise unsupported(item, f"ORDER BY a value of type {value.type}", "order by its parts")
     for index, (_, other) in enumerate(output):

@@ -22,7 +22,7 @@ from hanse.sql.rendering.types import (
     map_of,
     struct,
 )
-from hanse.sql.rendering.values import unsupported
+from hanse.sql.rendering.values import misfit, unsupported
 
 __all__ = ["spark_type"]
 
@@ -58,7 +58,13 @@ def spark_type(node: exp.DataType) -> Type:
     if kind in _SCALARS:
         return _SCALARS[kind]
     if kind is exp.DType.DECIMAL:
+        if not all(parameter.name.isdigit() for parameter in node.expressions):
+            raise misfit(node, f"the type {node.sql(dialect='spark')}", "write DECIMAL(precision, scale)")
         numbers = [int(parameter.name) for parameter in node.expressions]
+        if numbers and not (1 <= numbers[0] <= 38 and sum(numbers[1:]) <= numbers[0]):
+            raise misfit(
+                node, f"the type {node.sql(dialect='spark')}", "need 1 to 38 digits, and no more after the point"
+            )
         precision, scale = [*numbers, 0][:2] if numbers else (10, 0)
         return decimal(precision, scale)
     if kind is exp.DType.ARRAY and len(node.expressions) == 1:

@@ -141,7 +141,11 @@ def _frame(spec: exp.WindowSpec | None, key: Type | None, scope: Scope, bind: Bi
             bound = str(bound).upper()
         bounds[side] = bound
         direction = spec.args.get(f"{side}_side")
+        if bound is not None and bound != "CURRENT ROW" and not direction:
+            raise misfit(spec, "a window's frame that names no side", "write PRECEDING or FOLLOWING")
         bounds[f"{side}_side"] = str(direction).upper() if direction else None
+    if bounds["start"] is None:
+        raise misfit(spec, "a window's frame without a start", "write BETWEEN ... AND ...")
     if bounds["end"] is None:
         bounds["end"], bounds["end_side"] = "CURRENT ROW", None
     return exp.WindowSpec(kind=kind, **bounds)
