@@ -50,6 +50,7 @@ SELECT
 FROM customer_features AS customer
 JOIN store_moments AS store ON customer.store_id = store.store_id;
 
+-- How customers buy, on average.
 SELECT
     store_id,
     COUNT(*) AS customers,

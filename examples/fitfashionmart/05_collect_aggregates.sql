@@ -26,4 +26,5 @@ SELECT
 FROM sporty_style_clusters
 GROUP BY prediction;
 
+-- This is all that the global model gets to see.
 SELECT * FROM store_aggregates ORDER BY store_id, local_prediction;

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from hanse.errors import DataError
 from hanse.expressions import Expression
@@ -32,12 +32,17 @@ class Aggregate:
     Args:
         expressions: row-major, one for each element of ``shape``.
         shape: of the array for one cell; ``()`` is a single number.
-        combine: ``sum``, ``min`` or ``max``.
+        function: ``sum``, ``min`` or ``max``; ``count`` counts the rows where the expression is not NULL.
     """
 
     expressions: tuple[Expression, ...]
     shape: tuple[int, ...] = ()
-    combine: Combine = "sum"
+    function: Literal["sum", "min", "max", "count"] = "sum"
+
+    @property
+    def combine(self) -> Combine:
+        """How two holders' arrays join: counts add like sums."""
+        return "sum" if self.function == "count" else self.function
 
 
 @dataclass(frozen=True)

@@ -255,8 +255,8 @@ def parse_sql(text: str, dialect: str) -> Expression:
 
 
 def group_of(kind: str, value: Expression) -> Expression:
-    """An aggregate: ``sum``, ``min`` or ``max`` of ``value``."""
-    return {"sum": exp.Sum, "min": exp.Min, "max": exp.Max}[kind](this=value)
+    """An aggregate: ``sum``, ``min``, ``max`` or ``count`` of ``value``."""
+    return {"sum": exp.Sum, "min": exp.Min, "max": exp.Max, "count": exp.Count}[kind](this=value)
 
 
 def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:

@@ -241,6 +241,19 @@ def test_rows_go_to_the_nearest_of_two_centroids(trained: hanse.Session, model_t
     assert not differ[gap > 0.05].any()  # a settled split may be a hair from its centroids' bisector
 
 
+@every_type
+def test_prediction_grows_with_the_clusters_and_no_faster(session: hanse.Session, model_type: str) -> None:
+    """K-means once named every rival in every branch: k^2 expressions, and minutes for 150 clusters."""
+    register(session, np.random.default_rng(5).normal(size=(400, 2)))
+    length = {}
+    for clusters in (8, 64):
+        train(session, "many", num_clusters=clusters, model_type=model_type)
+        query = "SELECT * FROM model_predict(many, 1, SELECT x0, x1 FROM points)"
+        (sql, *_) = [text for part, text in session.sql(f"EXPLAIN {query}") if part == "sql"]
+        length[clusters] = len(sql)
+    assert length[64] <= 8 * length[8] * 3
+
+
 def test_centroids_as_a_table(trained: hanse.Session) -> None:
     found = trained.sql("SELECT * FROM model_centroids(m, 1) ORDER BY prediction").arrow()
     assert found.column_names == ["prediction", "cluster_size", "share", "inertia", "x0", "x1"]

@@ -44,7 +44,9 @@ def test_standardised_features_split_where_mllib_returns_one_cluster(session: ha
     assert np.abs(rows.mean(axis=0)).max() < 1e-15
     for result in MLLIB["standardised"]:
         assert result["sizes"] == [len(rows)]
-        assert result["training_cost"] == pytest.approx(mean_inertia(rows, np.zeros(len(rows))), rel=1e-9)
+        assert result["training_cost"] == pytest.approx(
+            mean_inertia(rows, np.zeros(len(rows), dtype=np.int64)), rel=1e-9
+        )
     register(session, rows)
     artifact = train(session, "m", 4, num_clusters=3)
     assert len(counts(artifact)) == 3
@@ -104,7 +106,7 @@ def test_cosine_with_two_clusters_costs_no_more_than_mllib(session: hanse.Sessio
 @every_type
 @pytest.mark.parametrize("clusters", [2, 3, 5])
 def test_cosine_inertia_is_that_of_the_labels(session: hanse.Session, model_type: str, clusters: int) -> None:
-    rows = np.random.default_rng(8).normal(size=(400, 3)) + [1.0, 0.0, 0.0]
+    rows = np.random.default_rng(8).normal(size=(400, 3)) + np.array([1.0, 0.0, 0.0])
     register(session, rows)
     artifact = train(session, "m", 3, num_clusters=clusters, model_type=model_type, distance_measure="cosine")
     labels = labels_of(session, "m")
@@ -327,9 +329,8 @@ def test_tight_clusters_far_apart_keep_their_spread(session: hanse.Session, mode
 def test_any_scale_gives_the_same_clusters(session: hanse.Session, model_type: str, scale: float) -> None:
     rows = blobs([(0, 0), (9, 0), (-20, 3)], [50, 30, 20]) * scale
     register(session, rows)
-    artifact = train(
-        session, "m", num_clusters=3, model_type=model_type, **({"tol": 0.0} if model_type == "kmeans" else {})
-    )
+    tol: dict[str, Any] = {"tol": 0.0} if model_type == "kmeans" else {}
+    artifact = train(session, "m", num_clusters=3, model_type=model_type, **tol)
     assert counts(artifact) == [50, 30, 20]
 
 

@@ -45,7 +45,8 @@ CROSSED = """
 
 
 def _standardised(rows: Rows) -> Rows:
-    return (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1)
+    scaled: Rows = (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1)
+    return scaled
 
 
 def _real(source: Path) -> Iterator[tuple[str, Rows]]:

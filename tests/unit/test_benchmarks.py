@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from benchmarks.page import render
 from benchmarks.report import Chart, Machine, Measurement, Results, Table, Target, Timing, read, seconds, write
 from benchmarks.story_plan import plan
-
 from hanse import demo
 
 MACHINE = Machine("A Processor", 2, 24 * 2**30, "Linux 6, Python 3.11", "openblas", {"duckdb": "2.0.1"})

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hanse.session.result import Result
+from hanse.session.result import Result, rows_of
 
 if TYPE_CHECKING:
     from hanse.artifact import ModelInfo
@@ -16,15 +16,8 @@ __all__ = ["models_result"]
 
 def models_result(infos: Sequence[ModelInfo]) -> Result:
     """One row per version of a model."""
-    import pyarrow as pa
-
-    columns = {
-        "name": pa.array([i.name for i in infos], pa.string()),
-        "version": pa.array([i.version for i in infos], pa.int64()),
-        "type": pa.array([i.model_type for i in infos], pa.string()),
-        "rows": pa.array([i.row_count for i in infos], pa.int64()),
-        "features": pa.array([", ".join(i.features) for i in infos], pa.string()),
-        "created": pa.array([i.created for i in infos], pa.string()),
-        "created_by": pa.array([i.created_by for i in infos], pa.string()),
-    }
-    return Result(1, "show_models", pa.table(columns).to_reader(), started=time.perf_counter())
+    names = ("name", "version", "type", "rows", "features", "created", "created_by")
+    rows = [
+        (i.name, i.version, i.model_type, i.row_count, ", ".join(i.features), i.created, i.created_by) for i in infos
+    ]
+    return Result(1, "show_models", rows_of(names, rows), started=time.perf_counter())

@@ -165,10 +165,12 @@ def _say(text: str, *, bold: bool = False) -> None:
 
 def _farewell(path: Path, elapsed_s: float) -> None:
     _say(f"\nDone in {elapsed_s:.1f} s. What there is now:")
-    _say(f"  scripts  {path / _STORY}  (edit them, then run: hanse demo -w {path}, or one by one with hanse run)")
+    _say(f"  scripts  {path / _STORY}")
     _say(f"  data     {path / 'warehouse.duckdb'}, made from {path / _DATA / demo.EVENTS_FILE}")
     _say(f"  models   {path / 'registry.sqlite'}")
+    dates = f"--param start_date={demo.START_DATE} --param end_date={demo.END_DATE}"
     _say("What to try next:")
+    _say(f"  hanse run {path / _STORY}/*.sql -w {path} {dates}   # after an edit, say")
     _say(f'  hanse sql -w {path} "SHOW MODELS"')
     _say(f'  hanse sql -w {path} "SELECT * FROM model_centroids(global_anomalies, 1)"')
     _say(f"  hanse shell -w {path}")

@@ -44,7 +44,7 @@ def observation_query(relation: str, observation: Observation) -> e.Expression:
     columns: dict[str, e.Expression] = {}
     for name, aggregate in observation.aggregates.items():
         for i, value in enumerate(aggregate.expressions):
-            columns[f"{name}_{i}"] = e.group_of(aggregate.combine, value)
+            columns[f"{name}_{i}"] = e.group_of(aggregate.function, value)
     if observation.cell is None:
         return e.select(source, columns)
     return e.select(e.select_over(source, {"cell": observation.cell}), columns, e.column("cell"))

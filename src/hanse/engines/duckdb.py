@@ -28,7 +28,11 @@ from hanse.statistics import Statistics
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DuckDB"]
+__all__ = ["DatabaseInUseError", "DuckDB"]
+
+
+class DatabaseInUseError(WorkspaceError):
+    """Another process, or another connection of this one, holds the file; it may be free later."""
 
 
 class DuckDB:
@@ -39,6 +43,7 @@ class DuckDB:
         memory_limit: as DuckDB writes it, ``2GB``; None leaves DuckDB's default.
         threads: None leaves DuckDB's default, all cores.
         read_only: open the file for reading only.
+        locked: no files or network beside the database, and no setting can be changed any more.
 
     Raises:
         WorkspaceError: the file is locked, corrupt or cannot be written.
@@ -53,6 +58,7 @@ class DuckDB:
         memory_limit: str | None = None,
         threads: int | None = None,
         read_only: bool = False,
+        locked: bool = False,
     ) -> None:
         config: dict[str, Any] = {"autoinstall_known_extensions": False}
         if memory_limit is not None:
@@ -63,6 +69,9 @@ class DuckDB:
         with _translated(self.database, opening=True):
             self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'")
+            if locked:
+                self._connection.execute("SET enable_external_access = false")
+                self._connection.execute("SET lock_configuration = true")
         self._work = Interruptible(self._connection.interrupt)
 
     def close(self) -> None:
@@ -108,15 +117,15 @@ class DuckDB:
                 return
             yield batch
 
-    def columns(self, sql: str) -> Mapping[str, str]:
+    def columns(self, sql: str, *, unique: bool = True) -> Mapping[str, str]:
         """The columns that a query gives, with DuckDB's types.
 
         Raises:
-            DataError: two columns have one name.
+            DataError: two columns have one name, and ``unique`` forbids it.
         """
         found: dict[str, str] = {}
         for name, kind, *_ in self.rows(f"DESCRIBE {sql}"):
-            if name in found:
+            if unique and name in found:
                 raise DataError(f"the SELECT gives two columns called {name}: give each a name of its own with AS")
             found[name] = kind
         return found
@@ -148,6 +157,20 @@ class DuckDB:
             finally:
                 self._connection.unregister("hanse_registered")
 
+    def copy(self, table: str, rows: Any) -> None:
+        """Stream Arrow rows into a new temporary table, without holding all of them."""
+        with _translated(self.database):
+            self._connection.register("hanse_copied", rows)
+            try:
+                self._connection.execute(f"CREATE TEMP TABLE {quote(table)} AS SELECT * FROM hanse_copied")
+            finally:
+                self._connection.unregister("hanse_copied")
+
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """A query's columns as NumPy arrays, masked where they hold NULL."""
+        with _translated(self.database):
+            return dict(self._work.run(lambda: self._connection.execute(sql).fetchnumpy()))
+
     def parse(self, sql: str) -> Any:
         """A query in this engine's dialect as a tree."""
         return parse_sql(sql, self.dialect)
@@ -157,7 +180,7 @@ class DuckDB:
         name = ".".join(quote(part) for part in parts)
         with _translated(self.database):
             try:
-                found = self._connection.execute(f"DESCRIBE {name}").fetchall()
+                found = self._work.run(lambda: self._connection.execute(f"DESCRIBE {name}").fetchall())
             except duckdb.CatalogException:
                 return None
         return {column: kind for column, kind, *_ in found}
@@ -230,8 +253,10 @@ def _translated(database: str, *, opening: bool = False) -> Iterator[None]:
 
 def _translate(message: str, database: str, *, opening: bool) -> HanseError:
     first = message.strip().splitlines()[0] if message.strip() else "unknown error"
-    if "Could not set lock" in message or "Conflicting lock" in message:
-        return WorkspaceError(f"{database} is in use by another process: close it there, or use another --workspace")
+    if "Could not set lock" in message or "Conflicting lock" in message or "different configuration" in message:
+        return DatabaseInUseError(
+            f"{database} is in use by another process: close it there, or use another --workspace"
+        )
     if "No space left" in message or "disk full" in message.lower():
         return WorkspaceError(f"{database}: the disk is full ({first}): free some space and run the statement again")
     if "Read-only file system" in message or "Permission denied" in message:

@@ -92,7 +92,7 @@ def first_observation(features: Sequence[str], label: str, origins: FloatArray) 
     z = [e.column(name) for name in layer]
     return Observation(
         {
-            "count": Aggregate((e.number(1.0),)),
+            "count": Aggregate((e.number(1.0),), (), "count"),
             "sum": Aggregate(tuple(z), (len(z),)),
             "square": Aggregate((e.total(e.square(c) for c in z),)),
         },

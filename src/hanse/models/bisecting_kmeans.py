@@ -16,28 +16,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from hanse import expressions as e
-from hanse.errors import ArtifactError, DataError
+from hanse.errors import DataError
 from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.models.bisecting_model import BisectingModel, splits_of
 from hanse.models.cells import Cloud, Grid, principal_axes
-from hanse.models.clusters import Cluster, by_size, cluster_from_json
+from hanse.models.clusters import Cluster, by_size
 from hanse.models.geometry import Geometry, geometry_of
 from hanse.models.starts import Branch, Divisible, grow
-from hanse.models.tree import Node, Tree, chosen_splits, descend, drawn_back, moved
+from hanse.models.tree import (
+    Node,
+    Tree,
+    chosen_splits,
+    descend,
+    drawn_back,
+    filled,
+    graft,
+    joined,
+    moved,
+    whole,
+)
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
-from hanse.types import JsonValue
 
-__all__ = ["BisectingKMeans", "BisectingModel", "BisectingState"]
+__all__ = ["BisectingKMeans", "BisectingState"]
 
 Phase = Literal["moments", "spread", "cells", "step", "final", "done"]
 
 _AUTO_STARTS = 8  # outcomes of the first split that are carried on
-_SETTLED_SQ = 1e-5  # a pair is settled when it moves less than this share of the variance
+_SETTLED_SQ = 2e-4  # a pair is settled when its next step would gain less than this share of the inertia
 _EXACT = 1e-5  # inertia of at least this share of the sum of squares keeps ten digits of it
 _NOTHING = 1e-14  # a cluster whose variance is this share of its squared size is one point, to rounding
 
@@ -207,7 +218,7 @@ class BisectingKMeans:
     def _sums(self, z: Sequence[e.Expression]) -> dict[str, Aggregate]:
         one = e.number(1.0)
         return {
-            "count": Aggregate((one,)),
+            "count": Aggregate((one,), (), "count"),
             "weight": Aggregate((self._weighted(one),)),
             "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
             "square": Aggregate((self._weighted(e.total(e.square(c) for c in z)),)),
@@ -255,7 +266,7 @@ class BisectingKMeans:
         opening, grids = [], []
         d = len(state.features)
         for i, leaf in enumerate(state.opening):
-            here = tree[leaf] = _filled(tree[leaf], total, i)
+            here = tree[leaf] = filled(tree[leaf], total, i)
             mean = total["sum"][i] / here.weight
             covariance = np.zeros((d, d))
             covariance[np.triu_indices(d)] = total["cross"][i] / here.weight
@@ -265,11 +276,11 @@ class BisectingKMeans:
                 tree[leaf] = here.leaf(tried=True)
             elif self.sketches:
                 opening.append(leaf)
-                grids.append(Grid.around(mean, covariance))
+                grids.append(Grid.around(mean, covariance, here.count))
             else:
                 ends = mean + np.outer([1.0, -1.0], spread[0] * axes[0])
                 pair = ends if self.geometry.name == "euclidean" else self.geometry.means(np.ones(2), ends)
-                _graft(tree, leaf, Branch(pair, (Branch(), Branch())))
+                graft(tree, leaf, Branch(pair, (Branch(), Branch())))
         if opening:
             return replace(state, phase="cells", tree=tuple(tree), opening=tuple(opening), grids=tuple(grids))
         return self._next(replace(state, tree=tuple(tree), opening=()))
@@ -284,19 +295,19 @@ class BisectingKMeans:
             part = slice(offset, offset + grid.cells)
             offset += grid.cells
             cloud = Cloud.of(*(total[name][part] for name in ("count", "weight", "sum", "square")))
-            whole = self.split_order == "inertia" and len(state.features) <= len(grid.spread)
-            branch = grow(cloud, room if whole else 2, beam, self.geometry, self._rule(tree[0]))
+            spans = self.split_order == "inertia" and len(state.features) <= len(grid.spread)
+            branch = grow(cloud, room if spans else 2, beam, self.geometry, self._rule(tree[0]))
             if branch.pair is None:
                 tree[leaf] = tree[leaf].leaf(tried=True)
             else:
-                _graft(tree, leaf, branch)
+                graft(tree, leaf, branch)
         return self._next(replace(state, tree=tuple(tree), opening=(), grids=()))
 
     def _step(self, state: BisectingState, total: Statistics) -> BisectingState:
         """One step of Lloyd's iteration for every pair that has not settled."""
         tree = list(state.tree)
         for i, leaf in enumerate(state.moving):
-            tree[leaf] = _filled(tree[leaf], total, i)
+            tree[leaf] = filled(tree[leaf], total, i)
         self._settle(tree, 0, True)
         return self._next(replace(state, tree=tuple(tree)))
 
@@ -315,10 +326,10 @@ class BisectingKMeans:
             for side in here.sides:
                 self._settle(tree, side, firm)
             return
-        left, right = (_whole(tree, side) for side in here.sides)
+        left, right = (whole(tree, side) for side in here.sides)
         if left.count == 0 or right.count == 0 or left.weight <= 0 or right.weight <= 0:
-            joined = _joined(here, left, right)
-            tree[node] = drawn_back(joined) if here.reach > 1 else joined.leaf(tried=firm)
+            both = joined(here, left, right)
+            tree[node] = drawn_back(both) if here.reach > 1 else both.leaf(tried=firm)
             return
         weights = np.array([left.weight, right.weight])
         means = self.geometry.means(weights, np.stack([left.sums, right.sums]))  # type: ignore[list-item]  # filled
@@ -330,7 +341,7 @@ class BisectingKMeans:
         there = here if settled else moved(here, means, variance, reaching=self.sketches)
         if there.pair is not None and self.geometry.name == "cosine":
             there = replace(there, pair=self.geometry.means(np.ones(2), there.pair))
-        tree[node] = replace(_joined(there, left, right), settled=settled, steps=here.steps + 1)
+        tree[node] = replace(joined(there, left, right), settled=settled, steps=here.steps + 1)
         for side in here.sides:
             self._settle(tree, side, settled)
 
@@ -396,144 +407,7 @@ class BisectingKMeans:
         return BisectingModel(
             state.features,
             tuple(clusters[i] for i in order),
-            _splits(state.tree, 0, label, state.origin, self.geometry),
+            splits_of(state.tree, 0, label, state.origin, self.geometry),
             self.distance_measure,
             self.prediction_col,
         )
-
-
-def _filled(node: Node, total: Statistics, i: int) -> Node:
-    return replace(
-        node,
-        count=float(total["count"][i]),
-        weight=float(total["weight"][i]),
-        sums=total["sum"][i],
-        squares=float(total["square"][i]),
-    )
-
-
-def _joined(node: Node, left: Node, right: Node) -> Node:
-    assert left.sums is not None  # both sides were counted in this round
-    assert right.sums is not None
-    return replace(
-        node,
-        count=left.count + right.count,
-        weight=left.weight + right.weight,
-        sums=left.sums + right.sums,
-        squares=(left.squares or 0.0) + (right.squares or 0.0),
-    )
-
-
-def _whole(tree: Sequence[Node], node: int) -> Node:
-    """The node with the sums of all leaves below it."""
-    here = tree[node]
-    if here.sides is None:
-        return here
-    return _joined(here, _whole(tree, here.sides[0]), _whole(tree, here.sides[1]))
-
-
-def _graft(tree: list[Node], leaf: int, branch: Branch) -> None:
-    """Put a grown branch in place of a leaf."""
-    if branch.pair is None:
-        return
-    first = len(tree)
-    tree[leaf] = replace(tree[leaf], pair=branch.pair, sides=(first, first + 1), tried=True, settled=False, steps=0)
-    tree += [Node(), Node()]
-    for position, side in enumerate(branch.sides):
-        _graft(tree, first + position, side)
-
-
-Splits = int | tuple[FloatArray, FloatArray, "Splits", "Splits"]
-"""A label, or a plane (normal, point on it) with what lies on either side."""
-
-
-def _splits(tree: Tree, node: int, label: Mapping[int, int], origin: FloatArray, geometry: Geometry) -> Splits:
-    here = tree[node]
-    if here.sides is None or here.pair is None:
-        return label[node]
-    normal, point = geometry.plane(here.pair + origin)
-    first, second = (_splits(tree, side, label, origin, geometry) for side in here.sides)
-    return normal, point, first, second
-
-
-@dataclass(frozen=True)
-class BisectingModel:
-    """A trained tree of splits.
-
-    Args:
-        features: names, in order.
-        clusters: by label.
-        splits: the tree: planes in feature units, labels at its leaves.
-        distance_measure: ``euclidean`` or ``cosine``.
-        prediction_col: name of the predicted column.
-    """
-
-    model_type: ClassVar[str] = "bisecting_kmeans"
-
-    features: tuple[str, ...]
-    clusters: tuple[Cluster, ...]
-    splits: Splits
-    distance_measure: str = "euclidean"
-    prediction_col: str = "prediction"
-
-    def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
-        """The label of a row: where it falls in the tree of splits."""
-        return {self.prediction_col: _label(self.splits, features)}
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Plain data."""
-        return {
-            "features": list(self.features),
-            "clusters": [c.to_json() for c in self.clusters],
-            "splits": _splits_to_json(self.splits),
-            "distance_measure": self.distance_measure,
-            "prediction_col": self.prediction_col,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BisectingModel:
-        """Read a model back.
-
-        Raises:
-            ArtifactError: a field is missing or wrong.
-        """
-        try:
-            features = tuple(str(f) for f in data["features"])
-            clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
-            splits = _splits_from_json(data["splits"], len(features), len(clusters))
-            measure = geometry_of(data["distance_measure"]).name
-            return cls(features, clusters, splits, measure, str(data["prediction_col"]))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ArtifactError(f"bisecting_kmeans model: {error!r} is missing or wrong") from error
-
-
-def _label(splits: Splits, features: Sequence[e.Expression]) -> e.Expression:
-    if isinstance(splits, int):
-        return e.integer(splits)
-    normal, point, first, second = splits
-    shifted = [f.copy() if p == 0 else e.subtract(f.copy(), e.number(p)) for f, p in zip(features, point, strict=True)]
-    condition = e.at_least(e.dot(normal.tolist(), shifted), e.number(0.0))
-    return e.case([e.when(condition, _label(first, features))], _label(second, features))
-
-
-def _splits_to_json(splits: Splits) -> JsonValue:
-    if isinstance(splits, int):
-        return splits
-    normal, point, first, second = splits
-    return {
-        "normal": [float(x) for x in normal],
-        "point": [float(x) for x in point],
-        "sides": [_splits_to_json(first), _splits_to_json(second)],
-    }
-
-
-def _splits_from_json(data: Any, features: int, clusters: int) -> Splits:
-    if isinstance(data, int) and not isinstance(data, bool):
-        if not 0 <= data < clusters:
-            raise ValueError(f"label {data} of {clusters} clusters")
-        return data
-    normal, point = (np.array([float(x) for x in data[key]]) for key in ("normal", "point"))
-    if len(normal) != features or len(point) != features or not np.all(np.isfinite([normal, point])):
-        raise ValueError(f"a split needs {features} finite numbers")
-    first, second = (_splits_from_json(side, features, clusters) for side in data["sides"])
-    return normal, point, first, second

@@ -8,7 +8,8 @@ from typing import Any
 
 from hanse.errors import ArtifactError, BindError, Position, UnsupportedError, nearest
 from hanse.estimator import Estimator, Model
-from hanse.models.bisecting_kmeans import BisectingKMeans, BisectingModel
+from hanse.models.bisecting_kmeans import BisectingKMeans
+from hanse.models.bisecting_model import BisectingModel
 from hanse.models.kmeans import KMeans, KMeansModel
 from hanse.options import Given, build
 

@@ -19,8 +19,16 @@ from hanse.statistics import BoolArray, FloatArray
 
 __all__ = ["BINS", "Cloud", "Grid", "principal_axes"]
 
-BINS = (16, 12, 8, 6)
-"""Bins along the first, second ... principal axis; further axes are not told apart."""
+BINS: tuple[tuple[int, ...], ...] = ((), (1024,), (96, 64), (28, 18, 12), (16, 12, 8, 6))
+"""Bins along the first, second ... principal axis, by how many axes there are; those after the fourth are not told
+apart. A few thousand cells are enough for starts to compete, and few enough to be cheap."""
+
+FINE_BINS: tuple[tuple[int, ...], ...] = ((), (4096,), (192, 128), (56, 36, 24), (24, 16, 16, 12))
+"""For clouds of at most :data:`FEW_ROWS` rows, most of which then have a cell of their own."""
+
+FEW_ROWS = 20_000
+
+_MOST_AXES = len(BINS) - 1
 
 _HALF = 1.0
 """Half of an axis's bins lie within so many standard deviations of the centre."""
@@ -86,29 +94,32 @@ class Grid:
 
     Args:
         centre: (d,) of the cloud, about the origin.
-        axes: (a, d) directions of length 1; as many as :data:`BINS` at the most.
+        axes: (a, d) directions of length 1; four at the most.
         spread: (a,) standard deviations along them.
+        bins: (a,) along them.
     """
 
     centre: FloatArray
     axes: FloatArray
     spread: FloatArray
+    bins: tuple[int, ...]
 
     @classmethod
-    def around(cls, centre: FloatArray, covariance: FloatArray) -> Grid:
-        """The grid of a cloud with this centre (d,) and covariance (d, d)."""
+    def around(cls, centre: FloatArray, covariance: FloatArray, count: float) -> Grid:
+        """The grid of a cloud of ``count`` rows with this centre (d,) and covariance (d, d)."""
         axes, spread = principal_axes(covariance)
-        return cls(centre, axes[: len(BINS)], spread[: len(BINS)])
+        bins = (FINE_BINS if count <= FEW_ROWS else BINS)[min(len(spread), _MOST_AXES)]
+        return cls(centre, axes[:_MOST_AXES], spread[:_MOST_AXES], bins)
 
     @property
     def cells(self) -> int:
         """How many cells."""
-        return int(np.prod(BINS[: len(self.spread)])) if len(self.spread) else 1
+        return int(np.prod(self.bins, dtype=np.int64))
 
     def cell(self, coordinates: Sequence[e.Expression]) -> e.Expression:
         """A row's cell, from its coordinates about the origin: a double that holds a whole number."""
         index: e.Expression = e.number(0.0)
-        for axis, spread, bins in zip(self.axes, self.spread, BINS, strict=False):
+        for axis, spread, bins in zip(self.axes, self.spread, self.bins, strict=True):
             along = e.divide(
                 e.subtract(e.dot(axis.tolist(), coordinates), e.number(float(axis @ self.centre))),
                 e.number(spread),

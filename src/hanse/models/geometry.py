@@ -115,9 +115,12 @@ class Cosine:
         return pair[0] - pair[1], np.zeros(pair.shape[1])
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
-        """``1 - cos`` of row and centroid."""
+        """``1 - cos``, written as half the squared distance of the scaled row, so that no digit is lost."""
         norm = e.root(e.total(e.square(f.copy()) for f in features))
-        return e.subtract(e.number(1.0), e.divide(e.dot(centroid.tolist(), features), norm))
+        away = [
+            e.subtract(e.divide(f.copy(), norm.copy()), e.number(c)) for f, c in zip(features, centroid, strict=True)
+        ]
+        return e.multiply(e.number(0.5), e.total(e.square(a) for a in away))
 
     def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
         """``x.c``; the row's own length does not change the order."""

@@ -20,7 +20,7 @@ import numpy as np
 from hanse import expressions as e
 from hanse.errors import ArtifactError, DataError
 from hanse.estimator import WEIGHT, Aggregate, Observation
-from hanse.models.bisecting_kmeans import BisectingModel
+from hanse.models.bisecting_model import BisectingModel
 from hanse.models.cells import Cloud, Grid
 from hanse.models.clusters import Cluster, by_size, cluster_from_json
 from hanse.models.geometry import Geometry, geometry_of
@@ -121,7 +121,7 @@ class KMeans:
         layers, z = self.geometry.rows(state.features, state.origin)
         one = e.number(1.0)
         aggregates = {
-            "count": Aggregate((one,)),
+            "count": Aggregate((one,), (), "count"),
             "weight": Aggregate((self._weighted(one),)),
             "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
         }
@@ -190,7 +190,7 @@ class KMeans:
         covariance = np.zeros((d, d))
         covariance[np.triu_indices(d)] = total["cross"] / total["weight"]
         covariance = covariance + np.triu(covariance, 1).T - np.outer(mean, mean)
-        return replace(state, phase="cells", grid=Grid.around(mean, covariance))
+        return replace(state, phase="cells", grid=Grid.around(mean, covariance, float(total["count"])))
 
     def _seeded(self, cloud: Cloud) -> FloatArray:
         """First centroids (k, d): the cheapest of several seedings after Lloyd's iteration over the sketch."""

@@ -8,9 +8,22 @@ from dataclasses import dataclass, replace
 
 from hanse import expressions as e
 from hanse.models.geometry import Geometry
-from hanse.statistics import FloatArray
+from hanse.models.starts import Branch
+from hanse.statistics import FloatArray, Statistics
 
-__all__ = ["Node", "Tree", "chosen_splits", "descend", "drawn_back", "moved", "side_of"]
+__all__ = [
+    "Node",
+    "Tree",
+    "chosen_splits",
+    "descend",
+    "drawn_back",
+    "filled",
+    "graft",
+    "joined",
+    "moved",
+    "side_of",
+    "whole",
+]
 
 
 @dataclass(frozen=True)
@@ -177,3 +190,46 @@ def _by_size(
         divided += able
         level = [side for n in able for side in (tree[n].sides or ())]
     return divided, unopened
+
+
+def filled(node: Node, total: Statistics, i: int) -> Node:
+    """The node with the sums of cell ``i``."""
+    return replace(
+        node,
+        count=float(total["count"][i]),
+        weight=float(total["weight"][i]),
+        sums=total["sum"][i],
+        squares=float(total["square"][i]),
+    )
+
+
+def joined(node: Node, left: Node, right: Node) -> Node:
+    """The node with the sums of its two sides."""
+    assert left.sums is not None  # both sides were counted in this round
+    assert right.sums is not None
+    return replace(
+        node,
+        count=left.count + right.count,
+        weight=left.weight + right.weight,
+        sums=left.sums + right.sums,
+        squares=(left.squares or 0.0) + (right.squares or 0.0),
+    )
+
+
+def whole(tree: Sequence[Node], node: int) -> Node:
+    """The node with the sums of all leaves below it."""
+    here = tree[node]
+    if here.sides is None:
+        return here
+    return joined(here, whole(tree, here.sides[0]), whole(tree, here.sides[1]))
+
+
+def graft(tree: list[Node], leaf: int, branch: Branch) -> None:
+    """Put a grown branch in place of a leaf."""
+    if branch.pair is None:
+        return
+    first = len(tree)
+    tree[leaf] = replace(tree[leaf], pair=branch.pair, sides=(first, first + 1), tried=True, settled=False, steps=0)
+    tree += [Node(), Node()]
+    for position, side in enumerate(branch.sides):
+        graft(tree, first + position, side)

@@ -17,12 +17,12 @@ from hanse import expressions as e
 from hanse.artifact import Artifact, ModelInfo
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, DataError, HanseError, Position, nearest
-from hanse.estimator import WEIGHT, Aggregate, Model, Observation, train
+from hanse.estimator import WEIGHT, Model, train
 from hanse.metrics.clustering import first_observation, metrics_of, second_observation, sums_of
 from hanse.models.catalog import estimator_of, model_from_json
 from hanse.options import Given
 from hanse.session.features import base_columns, bind_features, default_steps
-from hanse.statistics import Statistics
+from hanse.session.rows import Rows, bad_features, is_cosine, needed_of, survey
 from hanse.transforms.base import Column, StepSpec
 from hanse.transforms.chain import Chain, fit_chain, inputs_of
 from hanse.types import Progress
@@ -31,7 +31,6 @@ __all__ = ["Learner", "LoadedModel", "Trained"]
 
 _ROWS = "hanse_rows_"
 _GUARD = "hanse: a feature is NULL or not finite"
-_LARGE = 1e150  # squares, summed over rows and multiplied by weights, still fit into a double
 
 
 @dataclass(frozen=True)
@@ -60,25 +59,6 @@ class Trained:
 
     artifact: Artifact
     warnings: tuple[str, ...]
-
-
-@dataclass
-class _Rows:
-    """Rows of the engine, as transforms see them while they are fitted."""
-
-    engine: DuckDB
-    relation: str
-
-    def observe(self, observation: Observation) -> Statistics:
-        return self.engine.observe(self.relation, observation)
-
-    def median(self, value: e.Expression) -> float | None:
-        rows = self.engine.rows(f"SELECT median({self.engine.text(value)}) FROM {self.relation}")
-        return None if rows[0][0] is None else float(rows[0][0])
-
-    def frequencies(self, value: e.Expression) -> list[tuple[Any, int]]:
-        text = self.engine.text(value)
-        return [(v, n) for v, n in self.engine.rows(f"SELECT {text}, count(*) FROM {self.relation} GROUP BY 1")]
 
 
 @dataclass
@@ -143,7 +123,7 @@ class Learner:
         plain = [s.function for s in specs] == ["vector_assembler"]
         with contextlib.ExitStack() as stack:
             if plain:
-                chain = fit_chain(specs, base, _Rows(self.engine, ""))
+                chain = fit_chain(specs, base, Rows(self.engine, ""))
                 source = f"({sql}) AS rows_"
             else:
                 kept = ", ".join(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
@@ -152,7 +132,7 @@ class Learner:
                 weight = None if weight is None else e.column(WEIGHT)
                 if not self.engine.rows(f"SELECT 1 FROM {source} LIMIT 1"):
                     raise DataError("the SELECT gives no rows: there is nothing to train on")
-                chain = fit_chain(specs, base, _Rows(self.engine, source))
+                chain = fit_chain(specs, base, Rows(self.engine, source))
             features = chain.features(base)
             names = _feature_names(features, specs[-1])
             projected = [f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(features.elements)]
@@ -160,7 +140,7 @@ class Learner:
                 projected.append(f"{self.engine.text(weight)} AS {e.quote(WEIGHT)}")
             rows = stack.enter_context(self._scratch(f"SELECT {', '.join(projected)} FROM {source}"))
             inner = [f"f{i}" for i in range(len(names))]
-            spread = self._survey(rows, inner, names, estimator)
+            spread = survey(self.engine, rows, inner, names, estimator)
             trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress)
         model = trained.model.to_json()
         model["features"] = list(names)
@@ -179,46 +159,6 @@ class Learner:
             fields=tuple(columns),
         )
         return Trained(artifact, tuple(_remarks(estimator, trained.numbers, names, spread)))
-
-    def _survey(self, rows: str, inner: Sequence[str], names: Sequence[str], estimator: Any) -> dict[str, Any]:
-        """Refuse rows that are not numbers, counted with their columns; returns rows, means, and what is constant."""
-        size = (len(inner),)
-        values = [e.column(f) for f in inner]
-        needed = _needed(values, estimator)
-        weight_col = getattr(estimator, "weight_col", None)
-        aggregates = {
-            "rows": Aggregate((e.number(1.0),)),
-            "bad": Aggregate(tuple(e.bad_count(v) for v in needed), (len(needed),)),
-            "sum": Aggregate(tuple(values), size),
-            "least": Aggregate(tuple(values), size, "min"),
-            "greatest": Aggregate(tuple(values), size, "max"),
-        }
-        if weight_col is not None:
-            w = e.column(WEIGHT)
-            fits = e.both(e.is_number(w), e.at_least(w, e.number(0.0)))
-            aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
-        found = self.engine.observe(rows, Observation(aggregates))
-        count = int(found["rows"])
-        if count == 0:
-            raise DataError("the SELECT gives no rows: there is nothing to train on")
-        if weight_col is not None and found["weight"] > 0:
-            raise DataError(
-                f"WEIGHT_COL = {weight_col!r}: {found['weight']:.0f} of {count} rows have a weight that is "
-                "NULL, negative or not finite: filter them out or set a weight"
-            )
-        if np.any(found["bad"] > 0):
-            raise bad_features(names, found["bad"].tolist(), count)
-        large = [n for n, lo, hi in zip(names, found["least"], found["greatest"], strict=True) if max(-lo, hi) > _LARGE]
-        if large:
-            raise DataError(
-                f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
-                "overflow: scale them in the SELECT, or with TRANSFORM (standard_scaler(column) alias, ...)"
-            )
-        return {
-            "rows": count,
-            "mean": (found["sum"] / count).tolist(),
-            "constant": (found["least"] == found["greatest"]).tolist(),
-        }
 
     # -- table functions ----------------------------------------------------------------------
 
@@ -243,7 +183,7 @@ class Learner:
             if clash is not None:
                 what = f"the SELECT has a column {clash}, as the prediction of model {loaded.info.name} is called"
                 raise BindError(what, "give it another name with AS", position)
-        needed = _needed(features, loaded.model)
+        needed = needed_of(features, loaded.model)
         guarded = ", ".join(
             f"{self.engine.text(e.guarded(needed, value, self.engine.error(_GUARD)))} AS {e.quote(name)}"
             for name, value in outputs.items()
@@ -272,16 +212,9 @@ class Learner:
         bound, _ = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
         projected = ", ".join(f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(bound.elements))
         inner = [f"f{i}" for i in range(len(bound.elements))]
-        needed = _needed([e.column(f) for f in inner], loaded.model)
-        observation = Observation(
-            {
-                "rows": Aggregate((e.number(1.0),)),
-                "bad": Aggregate(tuple(e.bad_count(v) for v in needed), (len(needed),)),
-            }
-        )
+        needed = needed_of([e.column(f) for f in inner], loaded.model)
         with self._scratch(f"SELECT {projected} FROM ({sql}) AS rows_") as rows:
-            found = self.engine.observe(rows, observation)
-        return bad_features([x.name for x in bound.elements], found["bad"].tolist(), int(found["rows"]))
+            return bad_features(self.engine, rows, needed, [x.name for x in bound.elements])
 
     def evaluate(
         self, loaded: LoadedModel, sql: str, columns: Mapping[str, str], position: Position | None
@@ -298,9 +231,9 @@ class Learner:
         )
         features = [e.column(f) for f in inner]
         label = next(iter(loaded.model.predict(features).values()))
-        guarded = self.engine.text(e.guarded(_needed(features, loaded.model), label, self.engine.error(_GUARD)))
+        guarded = self.engine.text(e.guarded(needed_of(features, loaded.model), label, self.engine.error(_GUARD)))
         shown = ", ".join(inner)
-        if _is_cosine(loaded.model):
+        if is_cosine(loaded.model):
             norm = self.engine.text(e.root(e.total(e.square(f) for f in features)))
             shown = ", ".join(f"{f} / {norm} AS {f}" for f in inner)
         query = f"SELECT {shown}, {guarded} AS label FROM (SELECT {projected} FROM ({sql}) AS rows_) AS rows_"
@@ -327,7 +260,7 @@ class Learner:
             _check_inputs(spec, read, base, columns)
         kept = list(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
         with self._scratch(f"SELECT {', '.join(kept)} FROM ({sql}) AS rows_") as source:
-            chain = fit_chain(steps, base, _Rows(self.engine, source))
+            chain = fit_chain(steps, base, Rows(self.engine, source))
         results = chain.apply(base)
         taken = {c.lower() for c in columns} & {a.lower() for a in results}
         hidden = {c for c in columns if c.lower() in taken}
@@ -340,37 +273,6 @@ class Learner:
     def _value(self, column: Column) -> str:
         texts = [self.engine.text(x.expression) for x in column.elements]
         return f"[{', '.join(texts)}]" if column.vector else texts[0]
-
-
-def _is_cosine(model: Any) -> bool:
-    return bool(getattr(model, "distance_measure", "euclidean") == "cosine")
-
-
-def _needed(features: Sequence[e.Expression], model: Any) -> list[e.Expression]:
-    """What must be finite numbers: the features and, for cosine distance, 1 over the row's squared length."""
-    if not _is_cosine(model):
-        return list(features)
-    return [*features, e.divide(e.number(1.0), e.total(e.square(f.copy()) for f in features))]
-
-
-def bad_features(names: Sequence[str], bad: Sequence[float], rows: int) -> DataError:
-    """What to say of features that are NULL or not finite, or of rows that have no direction.
-
-    Args:
-        names: of the features.
-        bad: rows by feature, and for cosine distance rows without a direction after them.
-        rows: in all.
-    """
-    named = [f"{name} ({count:.0f} of {rows} rows)" for name, count in zip(names, bad, strict=False) if count > 0]
-    if not named:
-        return DataError(
-            f"cosine distance: {bad[-1]:.0f} of {rows} rows are 0 in every feature, which is no direction: filter "
-            "these rows out in the SELECT, or use DISTANCE_MEASURE = 'euclidean'"
-        )
-    return DataError(
-        f"NULL or non-finite features: {', '.join(named)}: filter these rows out in the SELECT, or fill them with "
-        "TRANSFORM (numeric_imputer(column, 'mean') alias, ...)"
-    )
 
 
 def _weight_column(name: str | None, columns: Mapping[str, str], options: Sequence[Given]) -> e.Expression | None:

@@ -12,6 +12,7 @@ from hanse.errors import BindError, HanseError, Position, nearest
 from hanse.options import Given
 from hanse.session.functions import expander
 from hanse.session.learning import LoadedModel
+from hanse.session.result import rows_of
 from hanse.sql import nodes
 from hanse.sql.binder import Planner, Prepared, bound_value, version_number
 from hanse.sql.steps import step_specs
@@ -65,22 +66,11 @@ def execute(
     return _DO[type(statement)](call, statement)
 
 
-def rows_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.RecordBatchReader:
-    """A few rows as a stream."""
-    import pyarrow as pa
-
-    if rows:
-        arrays = [pa.array(column) for column in zip(*rows, strict=True)]
-    else:
-        arrays = [pa.array([], pa.string()) for _ in names]
-    return pa.table(dict(zip(names, arrays, strict=True))).to_reader()
-
-
 # -- queries and tables -----------------------------------------------------------------------
 
 
 def _select(call: Call, statement: nodes.Query) -> Outcome:
-    prepared = call.planner().prepare(statement.tree)
+    prepared = call.planner().prepare(statement.tree, unique=call.into is not None)
     if call.into is not None:
         return _store(call, (call.into,), prepared, "OR REPLACE TABLE", "create_table")
     engine = call.session.engine

@@ -35,8 +35,8 @@ GENERATED = "hanse_function_"
 class Relations(Protocol):
     """What a database says of its relations; types are the engine's own text."""
 
-    def columns(self, sql: str) -> Mapping[str, str]:
-        """The columns that a query in the engine's dialect gives."""
+    def columns(self, sql: str, *, unique: bool = True) -> Mapping[str, str]:
+        """The columns that a query in the engine's dialect gives; ``unique``: two of one name are an error."""
         ...
 
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
@@ -104,8 +104,12 @@ class Planner:
     expand: Expand
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    def prepare(self, tree: exp.Query) -> Prepared:
+    def prepare(self, tree: exp.Query, *, unique: bool = True) -> Prepared:
         """Make a parsed query runnable.
+
+        Args:
+            tree: the query.
+            unique: whether its columns must have names of their own, as a table's or a model's do.
 
         Raises:
             SqlError: names that do not exist, SQL that cannot be carried over; with line and column.
@@ -138,7 +142,7 @@ class Planner:
             found += [w for w in expansion.warnings if w not in found]
             explain += expansion.explain
         try:
-            columns = self.engine.columns(sql)
+            columns = self.engine.columns(sql, unique=unique)
         except HanseError as error:
             raise _placed(error, tree) from error
         return Prepared(rendered, sql, columns, tuple(found), tuple(explain))
@@ -157,7 +161,12 @@ class _Catalog:
             return self.generated[table.name]
         file = file_source(table)
         if file is not None:
-            return self.engine.columns(f"SELECT * FROM {file.sql(dialect='duckdb')}")
+            try:
+                return self.engine.columns(f"SELECT * FROM {file.sql(dialect='duckdb')}")
+            except EngineError as error:
+                raise BindError(
+                    f"file {table.name}: {error}", "check the path and the format", position_of(table)
+                ) from error
         return self.engine.relation_columns([part.name for part in table.parts])
 
     def tables(self) -> Sequence[str]:

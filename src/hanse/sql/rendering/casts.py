@@ -208,7 +208,7 @@ def _fits_decimal(source: Type, target: Type) -> bool:
 def _nested(value: Value, target: Type, node: exp.Expr | None, ansi_try: bool) -> Value:
     source = value.type
     if source.kind != target.kind or len(source.args) != len(target.args):
-        cure = "use to_json(...), array_join(...) or its parts" if target.kind == "string" else ""
+        cure = "use array_join(...) or its parts" if target.kind == "string" else ""
         raise unsupported(node, f"CAST of {source} AS {target}", cure)
     if _same_on_engine(source, target):
         return value.with_type(target)

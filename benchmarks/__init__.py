@@ -1,0 +1,1 @@
+"""What Hanse costs, measured side by side with its peers: ``python -m benchmarks`` writes docs/benchmarks.md."""

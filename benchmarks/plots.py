@@ -1,0 +1,88 @@
+"""Charts as SVG files by matplotlib; the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Chart, seconds
+
+__all__ = ["draw"]
+
+_COLOURS = ("#0f766e", "#f59e0b", "#b45309", "#64748b", "#334155")
+_INK = "#334155"
+
+
+def draw(chart: Chart, folder: Path) -> Path:
+    """Draw a chart into ``folder``.
+
+    Raises:
+        ValueError: a kind of chart that there is not.
+    """
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot
+
+    if chart.kind not in _KINDS:
+        raise ValueError(f"chart {chart.name}: kind {chart.kind!r}; there are {', '.join(_KINDS)}")
+    style = {
+        "svg.hashsalt": chart.name,
+        "font.size": 10,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "text.color": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(style):
+        figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
+        _KINDS[chart.kind](axes, chart)
+        axes.set_title(chart.title, loc="left", fontweight="bold")
+        axes.legend(frameon=False, fontsize=9)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{chart.name}.svg"
+        figure.savefig(path, metadata={"Date": None}, facecolor="white")
+        pyplot.close(figure)
+    text = path.read_text()
+    path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+    return path
+
+
+def _stacked(axes: Any, chart: Chart) -> None:
+    left = [0.0] * len(chart.labels)
+    for (name, values), colour in zip(chart.series.items(), _COLOURS, strict=False):
+        axes.barh(chart.labels, values, left=left, label=name, color=colour, height=0.55)
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    for position, total in enumerate(left):
+        axes.annotate(seconds(total), (total, position), xytext=(6, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, 1.12 * max(left))
+    axes.set_xlabel(chart.unit)
+    axes.invert_yaxis()
+
+
+def _groups(axes: Any, chart: Chart) -> None:
+    width = 0.8 / len(chart.series)
+    for number, ((name, values), colour) in enumerate(zip(chart.series.items(), _COLOURS, strict=False)):
+        at = [position + (number - (len(chart.series) - 1) / 2) * width for position in range(len(chart.labels))]
+        bars = axes.bar(at, values, width=0.92 * width, label=name, color=colour)
+        axes.bar_label(bars, [seconds(v) for v in values], fontsize=8, padding=2)
+    axes.set_xticks(range(len(chart.labels)), chart.labels)
+    axes.set_yscale("log")
+    axes.set_ylabel(chart.unit)
+    axes.margins(y=0.2)
+
+
+def _lines(axes: Any, chart: Chart) -> None:
+    for (name, values), colour in zip(chart.series.items(), _COLOURS, strict=False):
+        axes.plot((chart.at or {})[name], values, marker="o", label=name, color=colour)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(chart.at_unit)
+    axes.set_ylabel(chart.unit)
+    axes.grid(alpha=0.25)
+
+
+_KINDS = {"stacked": _stacked, "groups": _groups, "lines": _lines}

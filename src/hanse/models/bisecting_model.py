@@ -1,0 +1,115 @@
+"""A trained bisecting k-means: a tree of planes, as plain data and as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.errors import ArtifactError
+from hanse.models.clusters import Cluster, cluster_from_json
+from hanse.models.geometry import Geometry, geometry_of
+from hanse.models.tree import Tree
+from hanse.statistics import FloatArray
+from hanse.types import JsonValue
+
+__all__ = ["BisectingModel", "Splits", "splits_of"]
+
+Splits = int | tuple[FloatArray, FloatArray, "Splits", "Splits"]
+"""A label, or a plane (normal, point on it) with what lies on either side."""
+
+
+def splits_of(tree: Tree, node: int, label: Mapping[int, int], origin: FloatArray, geometry: Geometry) -> Splits:
+    """The planes of a finished tree below ``node``, in feature units."""
+    here = tree[node]
+    if here.sides is None or here.pair is None:
+        return label[node]
+    normal, point = geometry.plane(here.pair + origin)
+    first, second = (splits_of(tree, side, label, origin, geometry) for side in here.sides)
+    return normal, point, first, second
+
+
+@dataclass(frozen=True)
+class BisectingModel:
+    """A trained tree of splits.
+
+    Args:
+        features: names, in order.
+        clusters: by label.
+        splits: the tree: planes in feature units, labels at its leaves.
+        distance_measure: ``euclidean`` or ``cosine``.
+        prediction_col: name of the predicted column.
+    """
+
+    model_type: ClassVar[str] = "bisecting_kmeans"
+
+    features: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
+    splits: Splits
+    distance_measure: str = "euclidean"
+    prediction_col: str = "prediction"
+
+    def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
+        """The label of a row: where it falls in the tree of splits."""
+        return {self.prediction_col: _label(self.splits, features)}
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain data."""
+        return {
+            "features": list(self.features),
+            "clusters": [c.to_json() for c in self.clusters],
+            "splits": _splits_to_json(self.splits),
+            "distance_measure": self.distance_measure,
+            "prediction_col": self.prediction_col,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BisectingModel:
+        """Read a model back.
+
+        Raises:
+            ArtifactError: a field is missing or wrong.
+        """
+        try:
+            features = tuple(str(f) for f in data["features"])
+            clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
+            splits = _splits_from_json(data["splits"], len(features), len(clusters))
+            measure = geometry_of(data["distance_measure"]).name
+            return cls(features, clusters, splits, measure, str(data["prediction_col"]))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ArtifactError(f"bisecting_kmeans model: {error!r} is missing or wrong") from error
+
+
+def _label(splits: Splits, features: Sequence[e.Expression]) -> e.Expression:
+    if isinstance(splits, int):
+        return e.integer(splits)
+    normal, point, first, second = splits
+    shifted = [f.copy() if p == 0 else e.subtract(f.copy(), e.number(p)) for f, p in zip(features, point, strict=True)]
+    condition = e.at_least(e.dot(normal.tolist(), shifted), e.number(0.0))
+    return e.case([e.when(condition, _label(first, features))], _label(second, features))
+
+
+def _splits_to_json(splits: Splits) -> JsonValue:
+    if isinstance(splits, int):
+        return splits
+    normal, point, first, second = splits
+    return {
+        "normal": [float(x) for x in normal],
+        "point": [float(x) for x in point],
+        "sides": [_splits_to_json(first), _splits_to_json(second)],
+    }
+
+
+def _splits_from_json(data: Any, features: int, clusters: int) -> Splits:
+    if isinstance(data, int) and not isinstance(data, bool):
+        if not 0 <= data < clusters:
+            raise ValueError(f"label {data} of {clusters} clusters")
+        return data
+    normal, point = (np.array([float(x) for x in data[key]]) for key in ("normal", "point"))
+    if len(normal) != features or len(point) != features or not np.all(np.isfinite([normal, point])):
+        raise ValueError(f"a split needs {features} finite numbers")
+    first, second = (_splits_from_json(side, features, clusters) for side in data["sides"])
+    return normal, point, first, second

@@ -1,0 +1,144 @@
+"""The rows that a model is trained on or applied to: surveyed, and refused where they are no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.engines.duckdb import DuckDB
+from hanse.errors import DataError
+from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.statistics import Statistics
+
+__all__ = ["Rows", "bad_features", "is_cosine", "needed_of", "survey"]
+
+_LARGE = 1e150  # the squares of larger numbers overflow
+
+
+@dataclass
+class Rows:
+    """Rows of the engine, as transforms see them while they are fitted."""
+
+    engine: DuckDB
+    relation: str
+
+    def observe(self, observation: Observation) -> Statistics:
+        """Additive statistics over all rows."""
+        return self.engine.observe(self.relation, observation)
+
+    def median(self, value: e.Expression) -> float | None:
+        """The exact median."""
+        rows = self.engine.rows(f"SELECT median({self.engine.text(value)}) FROM {self.relation}")
+        return None if rows[0][0] is None else float(rows[0][0])
+
+    def frequencies(self, value: e.Expression) -> list[tuple[Any, int]]:
+        """Distinct values with their counts."""
+        text = self.engine.text(value)
+        return [(v, n) for v, n in self.engine.rows(f"SELECT {text}, count(*) FROM {self.relation} GROUP BY 1")]
+
+
+def survey(engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any) -> dict[str, Any]:
+    """One scan that finds out whether all rows are numbers; a second one counts those that are not.
+
+    Args:
+        engine: where the rows are.
+        relation: a table of features.
+        inner: its columns.
+        names: what the user calls them.
+        estimator: what is to be trained on them.
+
+    Returns:
+        ``rows``, and for each feature whether it is ``constant``.
+
+    Raises:
+        DataError: rows that cannot be trained on, counted, with their columns.
+    """
+    size = (len(inner),)
+    values = [e.column(f) for f in inner]
+    weight_col = getattr(estimator, "weight_col", None)
+    aggregates = {
+        "rows": Aggregate((e.number(1.0),), (), "count"),
+        "known": Aggregate(tuple(values), size, "count"),
+        "least": Aggregate(tuple(values), size, "min"),
+        "greatest": Aggregate(tuple(values), size, "max"),
+    }
+    if is_cosine(estimator):
+        aggregates["length"] = Aggregate((e.total(e.square(v) for v in values),), (), "min")
+    if weight_col is not None:
+        w = e.column(WEIGHT)
+        fits = e.both(e.is_number(w), e.at_least(w, e.number(0.0)))
+        aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
+    found = engine.observe(relation, Observation(aggregates))
+    count = int(found["rows"])
+    if count == 0:
+        raise DataError("the SELECT gives no rows: there is nothing to train on")
+    if weight_col is not None and found["weight"] > 0:
+        raise DataError(
+            f"WEIGHT_COL = {weight_col!r}: {found['weight']:.0f} of {count} rows have a weight that is "
+            "NULL, negative or not finite: filter them out or set a weight"
+        )
+    finite = np.isfinite(found["least"]) & np.isfinite(found["greatest"])  # to the engine NaN is the greatest number
+    directed = not is_cosine(estimator) or float(found["length"]) > 1e-300
+    if np.any(found["known"] < count) or not np.all(finite) or not directed:
+        error = bad_features(engine, relation, needed_of(values, estimator), names)
+        if error is not None:
+            raise error
+    large = [n for n, lo, hi in zip(names, found["least"], found["greatest"], strict=True) if max(-lo, hi) > _LARGE]
+    if large:
+        raise DataError(
+            f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
+            "overflow: scale them in the SELECT, or with TRANSFORM (standard_scaler(column) alias, ...)"
+        )
+    return {"rows": count, "constant": (found["least"] == found["greatest"]).tolist()}
+
+
+def is_cosine(model: Any) -> bool:
+    """Whether an estimator or a model compares directions."""
+    return bool(getattr(model, "distance_measure", "euclidean") == "cosine")
+
+
+def needed_of(features: Sequence[e.Expression], model: Any) -> list[e.Expression]:
+    """What must be finite numbers: the features and, for cosine distance, 1 over the row's squared length."""
+    if not is_cosine(model):
+        return list(features)
+    return [*features, e.divide(e.number(1.0), e.total(e.square(f.copy()) for f in features))]
+
+
+def bad_features(
+    engine: DuckDB, relation: str, needed: Sequence[e.Expression], names: Sequence[str]
+) -> DataError | None:
+    """Count the rows in which a feature is NULL or not finite, or that have no direction.
+
+    Args:
+        engine: where the rows are.
+        relation: a table of features.
+        needed: what :func:`needed_of` gave.
+        names: of the features.
+
+    Returns:
+        what to say of them; None where all rows are fine.
+    """
+    observation = Observation(
+        {
+            "rows": Aggregate((e.number(1.0),), (), "count"),
+            "bad": Aggregate(tuple(e.bad_count(v) for v in needed), (len(needed),)),
+        }
+    )
+    found = engine.observe(relation, observation)
+    bad, rows = found["bad"].tolist(), int(found["rows"])
+    named = [f"{name} ({count:.0f} of {rows} rows)" for name, count in zip(names, bad, strict=False) if count > 0]
+    if named:
+        return DataError(
+            f"NULL or non-finite features: {', '.join(named)}: filter these rows out in the SELECT, or fill them with "
+            "TRANSFORM (numeric_imputer(column, 'mean') alias, ...)"
+        )
+    if not any(bad):
+        return None
+    return DataError(
+        f"cosine distance: {bad[-1]:.0f} of {rows} rows are 0 in every feature, which is no direction: filter "
+        "these rows out in the SELECT, or use DISTANCE_MEASURE = 'euclidean'"
+    )
