@@ -138,7 +138,7 @@ def test_the_commands(tmp_path: Path) -> None:
     with shell(tmp_path) as child:
         for command, answer in expected.items():
             child.send(f"{command}\r")
-            child.expect(f"\\x1b\\[\\?2004l(.|\r|\n)*{answer}")  # what comes after the line was taken
+            child.expect(f"\\x1b\\[\\?2004l[\\s\\S]*?{answer}")  # what comes after the line was taken
             child.expect(PROMPT)
         child.send("\\q\r")
         assert left(child) == 0
