@@ -22,7 +22,14 @@ __all__ = ["ROOT", "Outcome", "run", "run_command"]
 ROOT = Path(__file__).resolve().parents[1]
 """The repository."""
 
-_STEERING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_STEERING = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",  # would make each process compile the sources anew, which no installed package does
+)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def connect(
     memory_limit: str | None = None,
     threads: int | None = None,
     registry: str | Path | None = None,
+    federation: str | Path | None = None,
 ) -> Session:
     """Open a workspace.
 
@@ -33,6 +34,7 @@ def connect(
         workspace: a folder, made where it is missing; None keeps everything in memory.
         memory_limit: what the engine may use, as ``2GB``.
         threads: of the engine; all cores without it.
+        federation: the coordinator's file, for silos over a broker.
         registry: where models are kept, a file or a SQLAlchemy URL; the workspace's own without it.
 
     Raises:
@@ -40,7 +42,7 @@ def connect(
     """
     from hanse.session import Session
 
-    return Session(workspace, memory_limit=memory_limit, threads=threads, registry=registry)
+    return Session(workspace, memory_limit=memory_limit, threads=threads, registry=registry, federation=federation)
 
 
 def __getattr__(name: str) -> Any:

@@ -271,13 +271,11 @@ def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> 
 def select(
     relation: str | Expression, columns: Mapping[str, Expression], group: Expression | None = None
 ) -> Expression:
-    """``SELECT columns FROM relation``; with ``group`` its value comes first and rows where it is NULL are out."""
+    """``SELECT columns FROM relation``; with ``group`` a row for each of its values, which comes first."""
     named: list[Expression] = [exp.alias_(value, name, quoted=True, copy=False) for name, value in columns.items()]
     if group is None:
         return _from(named, relation)
-    query = _from([group, *named], relation)
-    held = exp.Not(this=exp.Is(this=group.copy(), expression=exp.Null()))
-    return query.where(held, copy=False).group_by(group.copy(), copy=False)
+    return _from([group, *named], relation).group_by(group.copy(), copy=False)
 
 
 def _from(columns: Sequence[Expression], relation: str | Expression) -> exp.Select:

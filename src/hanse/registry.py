@@ -102,6 +102,11 @@ class Registry:
     ) -> None:
         self.close()
 
+    @property
+    def database(self) -> Database:
+        """Where the models are; a coordinator keeps its own record beside them."""
+        return self._database
+
     def close(self) -> None:
         """Close all connections; a registry in memory is gone."""
         self._database.close()

@@ -19,6 +19,8 @@ DOCUMENTS = (
     "docs/functions.md",
     "docs/models.md",
     "docs/cli.md",
+    "docs/federation.md",
+    "examples/federation/README.md",
     "examples/fitfashionmart/README.md",
     "examples/online_retail/README.md",
 )

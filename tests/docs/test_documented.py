@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer
-from pages import ROOT, Page
+from pages import DOCUMENTS, ROOT, Page
 
 import hanse
 from hanse import errors
@@ -18,6 +19,10 @@ from hanse.cli import shell
 from hanse.cli.app import app
 from hanse.cli.formats import FORMATS
 from hanse.cli.workspace import WORKSPACE_VARIABLE
+from hanse.federation import config
+from hanse.federation.plan import FederatedOptions
+from hanse.federation.policy import Policy
+from hanse.federation.refusals import CODES
 from hanse.models import catalog
 from hanse.options import describe
 from hanse.session.session import SETTINGS
@@ -31,8 +36,11 @@ from hanse.sql.rendering.refusals import REFUSALS
 from hanse.sql.rendering.window_functions import WINDOW_FUNCTIONS
 from hanse.sql.table_functions import TABLE_FUNCTIONS
 from hanse.transforms import chain
+from hanse.transports.settings import CONNECTION_KEYS
 
-SQL, MODELS, CLI, CALLS = (Page(f"docs/{name}.md") for name in ("sql", "models", "cli", "functions"))
+SQL, MODELS, CLI, CALLS, SILOS = (
+    Page(f"docs/{name}.md") for name in ("sql", "models", "cli", "functions", "federation")
+)
 
 
 def _plain(text: str) -> str:
@@ -107,6 +115,66 @@ def test_every_table_function(form: Any) -> None:
     assert re.search(rf"FROM {form.name}\(", section)
 
 
+def test_every_option_of_a_federated_model() -> None:
+    section = _plain(SQL.section("CREATE FEDERATED MODEL"))
+    rows = [f"| `{n}` | {_shown(default)} | {text} |" for n, (default, text) in describe(FederatedOptions).items()]
+    assert [row for row in rows if row not in section] == []
+    assert re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE) == list(describe(FederatedOptions))
+
+
+def test_every_key_of_a_silos_file() -> None:
+    section = SILOS.section("silo.toml")
+    tables = {
+        "": [key for key in config._KEYS if key not in ("federation", "publish", "policy")],
+        "federation": list(CONNECTION_KEYS),
+        "publish.NAME": list(config._PUBLISH_KEYS),
+        "policy": [f.name for f in dataclasses.fields(Policy)],
+    }
+    listed = re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)
+    assert sorted(listed) == sorted(key for keys in tables.values() for key in keys)
+    assert [name for name in tables if name and f"[{name}]" not in section] == []
+
+
+def test_every_default_of_a_policy() -> None:
+    section = SILOS.section("silo.toml")
+    for f in dataclasses.fields(Policy):
+        value = list(f.default) if isinstance(f.default, tuple) else f.default
+        number = isinstance(value, float) and value.is_integer()
+        shown = str(int(value)) if number else json.dumps(value)  # TOML writes these as JSON does
+        assert f"| `{f.name}` | `{shown}` |" in section, f.name
+
+
+def test_every_file_of_a_silo_is_read(tmp_path: Any) -> None:
+    blocks = list(SILOS.blocks("toml"))
+    assert blocks
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block.text)
+        loaded = config.SiloConfig.load(file)
+        assert loaded.publish
+        assert list(loaded.policy.explained())
+
+
+def test_every_reason_code() -> None:
+    section = SILOS.section("Reason codes")
+    assert re.findall(r"^\| `([a-z]+)` \| (.*) \|$", section, re.MULTILINE) == list(CODES.items())
+
+
+def test_the_gate_is_described_in_its_own_words() -> None:
+    """What suppression does and does not do stands on the page, and nothing claims more than that."""
+    section = " ".join(SILOS.section("The gate").split())
+    for words in (
+        "Suppression protects against reading a person out of *one* release.",
+        "It does not hold against differencing *many*",
+        "8 of 57 steps moved exactly one customer across a split",
+        "of 79 gated cells from 20 differently parametrised one-shot trainings, 5 pairs differed by exactly one customer",
+    ):
+        assert words in section
+    for name in DOCUMENTS:
+        for found in re.finditer(r"[^.]*\banonymi[sz][^.]*\.", " ".join(Page(name).prose().split())):
+            assert re.search(r"\b(not|no|nor|never)\b", found[0]), f"{name}: {found[0]}"
+
+
 def test_every_measure_of_an_evaluation() -> None:
     from hanse.metrics.clustering import ClusteringMetrics
 
@@ -132,10 +200,28 @@ def test_every_error_with_its_exit_code() -> None:
     assert [k.exit_code for k in kinds if f"| {k.exit_code} |" not in codes] == []
 
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # an app of several commands is a group
+def _commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command below a group by its full name, groups themselves included."""
+    for name, command in group.commands.items():
+        yield f"{path}{name}", command
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{path}{name} ")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+COMMANDS = dict(_commands(typer.main.get_command(app)))
+
+
+def test_there_are_groups_of_commands() -> None:
+    assert {"run", "silo", "silo serve", "silo policy check", "federation init"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if hasattr(COMMANDS[n], "commands")])
+def test_every_group_lists_its_commands(name: str) -> None:
+    section = CLI.section(f"hanse {name}")
+    assert [inner for inner in COMMANDS[name].commands if f"hanse {name} {inner}" not in section] == []
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if not hasattr(COMMANDS[n], "commands")])
 def test_every_command_and_option(name: str) -> None:
     section = CLI.section(f"hanse {name}")
     options = [o for p in COMMANDS[name].params if p.param_type_name == "option" for o in [*p.opts, *p.secondary_opts]]
@@ -144,7 +230,8 @@ def test_every_command_and_option(name: str) -> None:
     assert listed - set(options) == set()
     for parameter in COMMANDS[name].params:
         if isinstance(parameter.default, int) and not isinstance(parameter.default, bool):
-            assert f"| {parameter.default:,} |" in section
+            shown = str(parameter.default) if parameter.name == "port" else f"{parameter.default:,}"
+            assert f"| {shown} |" in section
 
 
 def test_the_program_itself() -> None:
@@ -164,7 +251,8 @@ def test_the_python_interface() -> None:
     section = CLI.section("Python")
     for kind in (hanse.Session, hanse.Result):
         names = [n for n, _ in inspect.getmembers(kind) if not n.startswith("_")]
-        internal = {"close", "engine", "learner", "registry", "set_option", "settings", "workspace", "stream", "schema"}
+        internal = {"close", "engine", "federation", "learner", "registry", "set_option", "settings", "workspace"}
+        internal |= {"stream", "schema"}
         assert [n for n in names if n not in internal and f".{n}" not in section] == []
     for name in ("session.sql", "session.run", "session.load", "session.register", "hanse.connect"):
         owner = hanse if name == "hanse.connect" else hanse.Session

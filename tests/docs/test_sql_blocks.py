@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +14,11 @@ from pages import DOCUMENTS, ROOT, Page
 
 import hanse
 from hanse import demo, errors
+from hanse.federation.coordinator import Coordinator
 from hanse.sql.parser import parse
 
-REFERENCES = ("docs/sql.md", "docs/models.md", "docs/functions.md")
-"""Pages whose every SQL block runs."""
+REFERENCES = ("docs/sql.md", "docs/models.md", "docs/functions.md", "docs/federation.md")
+"""Pages whose every SQL block runs. One with ``cut=N`` is a training that is killed before its exchange N."""
 
 PARAMETERS = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}
 BLOCKS = [
@@ -60,7 +64,13 @@ def test_examples_parse(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_the_reference_runs(name: str, events: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_runs(
+    name: str,
+    events: pa.Table,
+    store_workspaces: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     pq.write_table(events, "events.parquet")
     with hanse.connect() as session:
@@ -68,6 +78,28 @@ def test_the_reference_runs(name: str, events: pa.Table, tmp_path: Path, monkeyp
         for block in Page(name).blocks("sql"):
             if "error" in block.info:
                 continue
-            for result in session.run(block.text, PARAMETERS):
-                result.fetchall()
-                assert result.warnings == [], f"{name}, line {block.line}"
+            killed = _killed(int(block.info["cut"])) if "cut" in block.info else contextlib.nullcontext()
+            with killed:
+                for result in session.run(block.text, PARAMETERS):
+                    result.fetchall()
+                    assert result.warnings == [], f"{name}, line {block.line}"
+
+
+class _KilledError(BaseException):
+    """Stands for a coordinator that dies between two exchanges."""
+
+
+@contextlib.contextmanager
+def _killed(before: int) -> Iterator[None]:
+    """The training inside dies before that exchange, and must not end otherwise."""
+    whole = Coordinator.exchange
+
+    def dying(self: Coordinator, kind: Any, **fields: Any) -> Any:
+        if self.round == before:
+            raise _KilledError
+        return whole(self, kind, **fields)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Coordinator, "exchange", dying)
+        with pytest.raises(_KilledError):
+            yield

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from hanse import __version__
+from hanse.cli import federation as federation_commands
+from hanse.cli import silo
 from hanse.cli.workspace import DEFAULT_WORKSPACE, WORKSPACE_VARIABLE
 
 __all__ = ["app"]
@@ -40,6 +42,14 @@ ParameterOption = Annotated[
         "else is text, and so is what stands in quotes: \"k='3'\".",
     ),
 ]
+FederationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--federation",
+        metavar="FILE",
+        help="The coordinator's own file, coordinator.toml: statements may then ask silos over a broker.",
+    ),
+]
 FormatOption = Annotated[
     str,
     typer.Option(
@@ -64,6 +74,10 @@ def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"hanse {__version__}")
         raise typer.Exit
+
+
+app.add_typer(silo.app, name="silo")
+app.add_typer(federation_commands.app, name="federation")
 
 
 @app.callback(invoke_without_command=True)
@@ -101,6 +115,7 @@ def run(
     rows: RowsOption = 40,
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
+    federation: FederationOption = None,
 ) -> Action:
     """Run SQL scripts in one session: temporary tables and SET last from file to file.
 
@@ -113,7 +128,7 @@ def run(
     def action() -> None:
         from hanse.cli import commands
 
-        place = commands.Place(workspace, memory_limit, threads)
+        place = commands.Place(workspace, memory_limit, threads, federation)
         commands.run_files(files, place, param or [], into, format, rows)
 
     return action
@@ -132,6 +147,7 @@ def sql(
     rows: RowsOption = 40,
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
+    federation: FederationOption = None,
 ) -> Action:
     """Run statements given as an argument.
 
@@ -144,7 +160,7 @@ def sql(
     def action() -> None:
         from hanse.cli import commands
 
-        place = commands.Place(workspace, memory_limit, threads)
+        place = commands.Place(workspace, memory_limit, threads, federation)
         commands.run_text(text, place, param or [], into, format, rows)
 
     return action

@@ -39,6 +39,7 @@ class Place:
     workspace: str | None
     memory_limit: str | None = None
     threads: int | None = None
+    federation: str | None = None
 
     @property
     def path(self) -> Path | None:
@@ -59,7 +60,7 @@ class Place:
         path = self.path
         if self.workspace is None and path is not None and not path.exists() and sys.stderr.isatty():
             note(f"new workspace {path} (choose another with --workspace)")
-        return hanse.connect(path, memory_limit=self.memory_limit, threads=self.threads)
+        return hanse.connect(path, memory_limit=self.memory_limit, threads=self.threads, federation=self.federation)
 
 
 def run_files(

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "ROW_KINDS", "Writer", "open_writer"]
 
-ROW_KINDS = frozenset({"describe_model", "describe_table", "explain", "select", "show_models", "show_tables"})
+ROW_KINDS = frozenset(
+    {
+        "describe_model",
+        "describe_table",
+        "explain",
+        "explain_egress",
+        "select",
+        "show_egress",
+        "show_models",
+        "show_silos",
+        "show_tables",
+    }
+)
 """Kinds of statements whose rows are what the user asked for; the other kinds report what they did."""
 
 _HELD_BYTES = 8 * 2**20

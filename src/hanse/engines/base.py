@@ -37,7 +37,10 @@ class Engine(Protocol):
 
 
 def observation_query(relation: str, observation: Observation) -> e.Expression:
-    """One SELECT that computes an observation; one row for each cell that holds rows."""
+    """One SELECT that computes an observation: a row for each cell that holds rows, and one for rows in no cell.
+
+    Those are grouped under NULL and not filtered out, which would cost a copy of all others.
+    """
     source: str | e.Expression = relation
     for layer in observation.let:
         source = e.select_over(source, layer)
@@ -59,7 +62,11 @@ def statistics_of(observation: Observation, columns: Sequence[FloatArray]) -> St
             the identity of their way of combining.
     """
     rest = list(columns)
-    cells = None if observation.cell is None else rest.pop(0).astype(np.int64)
+    cells = None
+    if observation.cell is not None:
+        held = ~np.isnan(rest[0])
+        rest = [column[held] for column in rest]
+        cells = rest.pop(0).astype(np.int64)
     arrays: dict[str, FloatArray] = {}
     combine = {name: aggregate.combine for name, aggregate in observation.aggregates.items()}
     for name, aggregate in observation.aggregates.items():

@@ -213,7 +213,7 @@ class DuckDB:
         with _translated(self.database):
             columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
         identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
-        fill = [] if observation.cell is None else [0.0]
+        fill = [] if observation.cell is None else [np.nan]
         for aggregate in observation.aggregates.values():
             fill += [identity[aggregate.combine]] * len(aggregate.expressions)
         arrays = [

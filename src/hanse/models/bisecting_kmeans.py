@@ -21,12 +21,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hanse import expressions as e
-from hanse.errors import DataError
 from hanse.estimator import WEIGHT, Aggregate, Observation
 from hanse.models.bisecting_model import BisectingModel, splits_of
 from hanse.models.cells import Cloud, Grid, principal_axes
 from hanse.models.clusters import Cluster, by_size
 from hanse.models.geometry import Geometry, geometry_of
+from hanse.models.moments import checked_counts, covariance_of
 from hanse.models.starts import Branch, Divisible, grow
 from hanse.models.tree import (
     Node,
@@ -219,7 +219,7 @@ class BisectingKMeans:
         one = e.number(1.0)
         return {
             "count": Aggregate((one,), (), "count"),
-            "weight": Aggregate((self._weighted(one),)),
+            "weight": Aggregate((one,), (), "count") if self.weight_col is None else Aggregate((e.column(WEIGHT),)),
             "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
             "square": Aggregate((self._weighted(e.total(e.square(c) for c in z)),)),
         }
@@ -244,16 +244,7 @@ class BisectingKMeans:
                 return replace(state, phase="done", inertia=np.maximum(total["inertia"], 0.0))
 
     def _centre(self, state: BisectingState, total: Statistics) -> BisectingState:
-        count, weight = float(total["count"]), float(total["weight"])
-        if count == 0:
-            raise DataError("the SELECT gives no rows: there is nothing to train on")
-        if weight <= 0:
-            raise DataError(f"weight column {self.weight_col}: the weights sum to {weight:g}; need more than 0")
-        if count < self.num_clusters:
-            raise DataError(
-                f"NUM_CLUSTERS = {self.num_clusters}: the SELECT gives {count:.0f} row{'s' if count != 1 else ''}; "
-                "need at least as many rows as clusters"
-            )
+        count, weight = checked_counts(total, self.num_clusters, self.weight_col)
         euclidean = self.geometry.name == "euclidean"
         origin = state.origin + total["sum"] / weight if euclidean else state.origin
         sums = np.zeros(len(origin)) if euclidean else total["sum"]
@@ -264,13 +255,10 @@ class BisectingKMeans:
         """Find each leaf's principal axes; open it there, or lay a grid for the sketch."""
         tree = list(state.tree)
         opening, grids = [], []
-        d = len(state.features)
         for i, leaf in enumerate(state.opening):
             here = tree[leaf] = filled(tree[leaf], total, i)
             mean = total["sum"][i] / here.weight
-            covariance = np.zeros((d, d))
-            covariance[np.triu_indices(d)] = total["cross"][i] / here.weight
-            covariance = covariance + np.triu(covariance, 1).T - np.outer(mean, mean)
+            covariance = covariance_of(here.weight, total["sum"][i], total["cross"][i])
             axes, spread = principal_axes(covariance)
             if not len(spread) or not self._divisible(here, tree[0]):
                 tree[leaf] = here.leaf(tried=True)

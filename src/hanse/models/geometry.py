@@ -40,7 +40,7 @@ class Geometry(Protocol):
         ...
 
     def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The plane between two centroids (2, d): normal and a point on it, in the centroids' units."""
+        """The plane between two centroids (2, ..., d): normal and a point on it, in the centroids' units."""
         ...
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
@@ -112,7 +112,7 @@ class Cosine:
 
     def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The bisector of two directions goes through zero."""
-        return pair[0] - pair[1], np.zeros(pair.shape[1])
+        return pair[0] - pair[1], np.zeros_like(pair[0])
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
         """``1 - cos``, written as half the squared distance of the scaled row, so that no digit is lost."""

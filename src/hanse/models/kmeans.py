@@ -18,12 +18,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hanse import expressions as e
-from hanse.errors import ArtifactError, DataError
+from hanse.errors import ArtifactError
 from hanse.estimator import WEIGHT, Aggregate, Observation
 from hanse.models.bisecting_model import BisectingModel
 from hanse.models.cells import Cloud, Grid
 from hanse.models.clusters import Cluster, by_size, cluster_from_json
 from hanse.models.geometry import Geometry, geometry_of
+from hanse.models.moments import checked_counts, covariance_of
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 from hanse.types import JsonValue
@@ -122,7 +123,7 @@ class KMeans:
         one = e.number(1.0)
         aggregates = {
             "count": Aggregate((one,), (), "count"),
-            "weight": Aggregate((self._weighted(one),)),
+            "weight": Aggregate((one,), (), "count") if self.weight_col is None else Aggregate((e.column(WEIGHT),)),
             "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
         }
         if state.phase == "moments":
@@ -171,25 +172,14 @@ class KMeans:
                 return self._step(state, total)
 
     def _centre(self, state: KMeansState, total: Statistics) -> KMeansState:
-        count, weight = float(total["count"]), float(total["weight"])
-        if count == 0:
-            raise DataError("the SELECT gives no rows: there is nothing to train on")
-        if weight <= 0:
-            raise DataError(f"weight column {self.weight_col}: the weights sum to {weight:g}; need more than 0")
-        if count < self.num_clusters:
-            raise DataError(
-                f"NUM_CLUSTERS = {self.num_clusters}: the SELECT gives {count:.0f} row{'s' if count != 1 else ''}; "
-                "need at least as many rows as clusters"
-            )
+        _, weight = checked_counts(total, self.num_clusters, self.weight_col)
         euclidean = self.geometry.name == "euclidean"
         return replace(state, phase="spread", origin=total["sum"] / weight if euclidean else state.origin)
 
     def _lay(self, state: KMeansState, total: Statistics) -> KMeansState:
-        d = len(state.features)
-        mean = total["sum"] / total["weight"]
-        covariance = np.zeros((d, d))
-        covariance[np.triu_indices(d)] = total["cross"] / total["weight"]
-        covariance = covariance + np.triu(covariance, 1).T - np.outer(mean, mean)
+        weight = float(total["weight"])
+        mean = total["sum"] / weight
+        covariance = covariance_of(weight, total["sum"], total["cross"])
         return replace(state, phase="cells", grid=Grid.around(mean, covariance, float(total["count"])))
 
     def _seeded(self, cloud: Cloud) -> FloatArray:

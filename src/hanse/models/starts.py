@@ -23,7 +23,8 @@ OFFSETS = (0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0, -8.0, 16.0, -16.0)
 """Where each principal axis is cut, in standard deviations from the centre."""
 
 _OPENING_STEPS = 4  # of Lloyd's iteration for every start, before the best are taken further
-_FINALISTS = 16  # of the starts that are taken further, at the least
+_FINALISTS = 16  # of the first split's starts are taken further, at the least
+_LATER_FINALISTS = 4  # of a later split's, of which only the best counts
 _FINAL_STEPS = 16
 
 Divisible = Callable[[float, float], bool]
@@ -63,7 +64,7 @@ def grow(cloud: Cloud, clusters: int, beam: int, geometry: Geometry, divisible: 
     """
     if clusters < 2 or len(cloud) < 2:
         return Branch()
-    openings = _cuts(cloud, geometry, beam)[: beam if clusters > 2 else 1]
+    openings = _cuts(cloud, geometry, max(_FINALISTS, beam))[: beam if clusters > 2 else 1]
     grown = [_greedy(cloud, clusters, cut, geometry, divisible) for cut in openings]
     return min(grown, key=lambda pair: pair[0])[1] if grown else Branch()
 
@@ -80,7 +81,7 @@ def _greedy(cloud: Cloud, clusters: int, first: _Cut, geometry: Geometry, divisi
         here = clouds[node]
         found = [first] if node == 0 else []
         if node != 0 and len(here) > 1 and divisible(float(here.count.sum()), -cost):
-            found = _cuts(here, geometry, 1)[:1]
+            found = _cuts(here, geometry, _LATER_FINALISTS)[:1]
         if not found:
             settled -= cost
             continue
@@ -109,14 +110,14 @@ def _cost(cloud: Cloud, geometry: Geometry) -> float:
     return float(geometry.cost(cloud.weight.sum(), cloud.sums.sum(axis=0), cloud.squares.sum()))
 
 
-def _cuts(cloud: Cloud, geometry: Geometry, wanted: int) -> list[_Cut]:
+def _cuts(cloud: Cloud, geometry: Geometry, finalists: int) -> list[_Cut]:
     """Ways to cut a cloud in two, the cheapest first; outcomes of the same cost count once."""
     points = cloud.points
     sides = _openings(cloud, points)
     if not sides.shape[1]:
         return []
     sides, costs = _lloyd(cloud, points, sides, geometry, _OPENING_STEPS)
-    chosen = _distinct(costs)[: max(_FINALISTS, wanted)]
+    chosen = _distinct(costs)[:finalists]
     sides, costs = _lloyd(cloud, points, sides[:, chosen], geometry, _FINAL_STEPS)
     return [_Cut(sides[:, i], float(costs[i])) for i in _distinct(costs)]
 
@@ -185,9 +186,8 @@ def _lloyd(
             return sides, now
         costs = now
         pairs = geometry.means(weight, sums)  # (2, held, d)
-        planes = [geometry.plane(pairs[:, i]) for i in range(pairs.shape[1])]
-        normals = np.array([normal for normal, _ in planes]).reshape(-1, points.shape[1])
-        bounds = np.array([float(normal @ point) for normal, point in planes])
+        normals, through = geometry.plane(pairs)
+        bounds = (normals * through).sum(axis=1)
         sides = sides.copy()
         sides[:, held] = points @ normals.T >= bounds
     return sides, costs

@@ -71,7 +71,31 @@ def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, q
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds)
 
 
-_EXPAND = {"model_predict": _predict, "model_evaluate": _evaluate, "model_centroids": _centroids}
+def _federated_evaluate(
+    session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None
+) -> Expansion:
+    from dataclasses import asdict, fields
+
+    from hanse.metrics.clustering import ClusteringMetrics
+
+    names = [field.name for field in fields(ClusteringMetrics)]
+    whole = ("clusters", "smallest_cluster", "rows")
+    kinds = {"silo": "VARCHAR", **{n: "BIGINT" if n in whole else "DOUBLE" for n in names}}
+    rows = []
+    notes = []
+    for silo, measures in session.federation.evaluate(loaded).items():
+        rows.append([silo, *(asdict(measures).values() if measures else [None] * len(names))])
+        if measures is None:
+            notes.append(f"silo {silo} released no measures of model {loaded.info.name}")
+    return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds, tuple(notes))
+
+
+_EXPAND = {
+    "model_predict": _predict,
+    "model_evaluate": _evaluate,
+    "model_centroids": _centroids,
+    "federated_evaluate": _federated_evaluate,
+}
 
 
 def shown(value: Any) -> Any:

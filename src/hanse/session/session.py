@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hanse.registry import Registry
+    from hanse.session.federation import Federation
 
 __all__ = ["Session"]
 
@@ -35,6 +36,7 @@ class Session:
         workspace: a folder, made where it is missing; None keeps everything in memory.
         memory_limit: what the engine may use, as ``2GB``; more spills to the workspace's disk.
         threads: of the engine; all cores without it.
+        federation: the coordinator's file, for silos over a broker.
         registry: where models are kept, a file or a SQLAlchemy URL; the workspace's own ``registry.sqlite`` without it.
 
     Raises:
@@ -53,8 +55,11 @@ class Session:
         memory_limit: str | None = None,
         threads: int | None = None,
         registry: str | Path | None = None,
+        federation: str | Path | None = None,
     ) -> None:
         self._registry_target = registry
+        self._federation_file = federation
+        self._federation: Federation | None = None
         self.workspace = Workspace.open(workspace)
         self.engine = DuckDB(self.workspace.warehouse, memory_limit=memory_limit, threads=threads)
         self.learner = Learner(self.engine)
@@ -81,6 +86,16 @@ class Session:
 
             self._registry = Registry.open(self._registry_target or self.workspace.registry)
         return self._registry
+
+    @property
+    def federation(self) -> Federation:
+        """Silos, and models over them; loaded when it is first needed."""
+        if self._federation is None:
+            from hanse.session.federation import Federation
+
+            settings = None if self._federation_file is None else Path(self._federation_file)
+            self._federation = Federation(self, settings)
+        return self._federation
 
     def run(
         self,

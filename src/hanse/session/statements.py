@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hanse import expressions as e
 from hanse.artifact import Artifact
 from hanse.errors import BindError, HanseError, Position, nearest
 from hanse.options import Given
-from hanse.session.functions import expander
+from hanse.session.federated_statements import FEDERATED
 from hanse.session.learning import LoadedModel
+from hanse.session.outcome import Call, Outcome, model_made
 from hanse.session.result import rows_of
 from hanse.sql import nodes
-from hanse.sql.binder import Planner, Prepared, bound_value, version_number
+from hanse.sql.binder import Prepared, bound_value, version_number
 from hanse.sql.steps import step_specs
 from hanse.types import Parameters, Progress
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from hanse.session.session import Session
 
 __all__ = ["Outcome", "execute"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a statement did."""
-
-    kind: str
-    reader: pa.RecordBatchReader
-    warnings: tuple[str, ...] = ()
-    explain: Callable[[HanseError], HanseError] | None = None
-
-
-@dataclass(frozen=True)
-class Call:
-    """One statement on its way through a session."""
-
-    session: Session
-    parameters: Parameters
-    into: str | None
-    progress: Progress | None
-
-    def planner(self) -> Planner:
-        """Prepares this statement's queries."""
-        return Planner(self.session.engine, self.parameters, expander(self.session, self.parameters))
 
 
 def execute(
@@ -215,12 +189,12 @@ def _create_model(call: Call, statement: nodes.CreateModel) -> Outcome:
     if statement.mode == "if_not_exists" and registry.exists(name):
         info = registry.info(name)
         warning = f"model {name} exists already: left as it is"
-        return _model_made(statement.kind, [info.model_id, info.name, info.version], (warning,))
+        return model_made(statement.kind, [info.model_id, info.name, info.version], (warning,))
     if statement.mode != "or_replace":
         registry.reserve(name)
     artifact, warnings = _train(call, statement)
     info = registry.replace(name, artifact) if statement.mode == "or_replace" else registry.create(name, artifact)
-    return _model_made(statement.kind, [info.model_id, info.name, info.version], warnings)
+    return model_made(statement.kind, [info.model_id, info.name, info.version], warnings)
 
 
 def _update_model(call: Call, statement: nodes.UpdateModel) -> Outcome:
@@ -229,11 +203,7 @@ def _update_model(call: Call, statement: nodes.UpdateModel) -> Outcome:
     registry.info(name)
     artifact, warnings = _train(call, statement)
     info = registry.update(name, artifact)
-    return _model_made(statement.kind, [info.model_id, info.name, info.version], warnings)
-
-
-def _model_made(kind: str, row: Sequence[Any], warnings: tuple[str, ...]) -> Outcome:
-    return Outcome(kind, rows_of(["model_id", "model", "version"], [row]), warnings)
+    return model_made(statement.kind, [info.model_id, info.name, info.version], warnings)
 
 
 def _train(call: Call, statement: nodes.CreateModel | nodes.UpdateModel) -> tuple[Artifact, tuple[str, ...]]:
@@ -319,7 +289,7 @@ def _import_model(call: Call, statement: nodes.ImportModel) -> Outcome:
     except HanseError:
         registry.drop(str(statement.name), None)
         raise
-    return _model_made(statement.kind, [info.model_id, info.name, info.version], ())
+    return model_made(statement.kind, [info.model_id, info.name, info.version], ())
 
 
 def load_model(session: Session, name: str, version: int | None) -> LoadedModel:
@@ -360,4 +330,5 @@ _DO: Mapping[type[nodes.Statement], Callable[[Call, Any], Outcome]] = {
     nodes.DescribeModel: _describe_model,
     nodes.ExportModel: _export_model,
     nodes.ImportModel: _import_model,
+    **FEDERATED,
 }

@@ -272,8 +272,10 @@ def version_number(version: Version | exp.Expression | None, parameters: Paramet
     return value
 
 
-def number_rows(kinds: Mapping[str, str], rows: Sequence[Sequence[float | int | None]], dialect: str) -> exp.Query:
-    """A few rows of numbers as a query.
+def number_rows(
+    kinds: Mapping[str, str], rows: Sequence[Sequence[float | int | str | None]], dialect: str
+) -> exp.Query:
+    """A few rows of numbers and texts as a query.
 
     Args:
         kinds: the columns, with types as the dialect writes them.
@@ -284,12 +286,18 @@ def number_rows(kinds: Mapping[str, str], rows: Sequence[Sequence[float | int | 
     for row in rows:
         values = []
         for (name, kind), value in zip(kinds.items(), row, strict=True):
-            text = exp.Null() if value is None else integer(value) if isinstance(value, int) else number(value)
-            values.append(
-                exp.alias_(exp.Cast(this=text, to=exp.DataType.build(kind, dialect=dialect)), name, quoted=True)
-            )
+            cast = exp.Cast(this=_literal(value), to=exp.DataType.build(kind, dialect=dialect))
+            values.append(exp.alias_(cast, name, quoted=True))
         selects.append(exp.Select(expressions=values))
     query = selects[0]
     for select in selects[1:]:
         query = exp.Union(this=query, expression=select, distinct=False)
     return query
+
+
+def _literal(value: float | int | str | None) -> exp.Expr:
+    if value is None:
+        return exp.Null()
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    return integer(value) if isinstance(value, int) else number(value)

@@ -12,15 +12,19 @@ from hanse.errors import Position
 
 __all__ = [
     "ColumnDefinition",
+    "CreateFederatedModel",
     "CreateModel",
+    "CreateSilo",
     "CreateTable",
     "CreateView",
     "DescribeModel",
     "DescribeTable",
     "DropModel",
+    "DropSilo",
     "DropTable",
     "DropView",
     "Explain",
+    "ExplainEgress",
     "ExportModel",
     "ImportModel",
     "Insert",
@@ -28,8 +32,11 @@ __all__ = [
     "Option",
     "OptionValue",
     "Query",
+    "ResumeModel",
     "SetOption",
+    "ShowEgress",
     "ShowModels",
+    "ShowSilos",
     "ShowTables",
     "Statement",
     "TableFunction",
@@ -275,6 +282,69 @@ class Explain(Statement):
 
     kind: ClassVar[str] = "explain"
     statement: Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateSilo(Statement):
+    """CREATE SILO."""
+
+    kind: ClassVar[str] = "create_silo"
+    name: Name
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSilos(Statement):
+    """SHOW SILOS."""
+
+    kind: ClassVar[str] = "show_silos"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSilo(Statement):
+    """DROP SILO."""
+
+    kind: ClassVar[str] = "drop_silo"
+    name: Name
+    if_exists: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateFederatedModel(Statement):
+    """CREATE FEDERATED MODEL ... OVER SILOS (...)."""
+
+    kind: ClassVar[str] = "create_federated_model"
+    name: Name
+    mode: CreateMode
+    transform: tuple[TransformStep, ...]
+    options: tuple[Option, ...]
+    silos: tuple[Name, ...]
+    query: exp.Query
+    query_text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainEgress(Statement):
+    """EXPLAIN EGRESS: what would leave each silo."""
+
+    kind: ClassVar[str] = "explain_egress"
+    statement: CreateFederatedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowEgress(Statement):
+    """SHOW EGRESS: what did leave, of one model or of all."""
+
+    kind: ClassVar[str] = "show_egress"
+    model: Name | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeModel(Statement):
+    """RESUME MODEL: go on with a federated training that was cut off."""
+
+    kind: ClassVar[str] = "resume_model"
+    name: Name
 
 
 class TableFunction(exp.Expression):

@@ -10,6 +10,15 @@ from hanse.errors import ParseError
 from hanse.sql.cursor import Cursor, describe
 from hanse.sql.lexer import statements
 from hanse.sql.nodes import Statement
+from hanse.sql.parser_federation import (
+    parse_create_federated_model,
+    parse_create_silo,
+    parse_drop_silo,
+    parse_explain_egress,
+    parse_resume_model,
+    parse_show_egress,
+    parse_show_silos,
+)
 from hanse.sql.parser_models import (
     parse_create_model,
     parse_describe_model,
@@ -70,7 +79,14 @@ STATEMENTS: tuple[StatementForm, ...] = (  # the first that fits is taken: the l
     StatementForm(("IMPORT", "MODEL"), parse_import_model),
     StatementForm(("INSERT",), parse_insert),
     StatementForm(("SET",), parse_set),
+    StatementForm(("EXPLAIN", "EGRESS"), parse_explain_egress),
     StatementForm(("EXPLAIN",), parse_explain),
+    StatementForm(("CREATE", "SILO"), parse_create_silo),
+    StatementForm(("SHOW", "SILOS"), parse_show_silos),
+    StatementForm(("DROP", "SILO"), parse_drop_silo),
+    StatementForm(("CREATE", "FEDERATED", "MODEL"), parse_create_federated_model),
+    StatementForm(("SHOW", "EGRESS"), parse_show_egress),
+    StatementForm(("RESUME", "MODEL"), parse_resume_model),
 )
 """Every statement of Hanse."""
 

@@ -22,6 +22,7 @@ from hanse.sql.options import parse_options
 from hanse.sql.parser_query import parse_expression, parse_query
 
 __all__ = [
+    "parse_clauses",
     "parse_create_model",
     "parse_describe_model",
     "parse_drop_model",
@@ -47,7 +48,8 @@ def parse_create_model(cursor: Cursor) -> CreateModel:
         cursor.expect_words("IF", "NOT", "EXISTS")
         mode = "if_not_exists"
     name = cursor.expect_name(_MODEL_NAME)
-    transform, options = _parse_clauses(cursor)
+    transform, options = parse_clauses(cursor)
+    cursor.expect_words("AS")
     start = cursor.index
     return CreateModel(
         position=position,
@@ -66,7 +68,8 @@ def parse_update_model(cursor: Cursor) -> UpdateModel:
     position = cursor.position
     cursor.expect_words("UPDATE", "MODEL")
     name = cursor.expect_name(_MODEL_NAME)
-    transform, options = _parse_clauses(cursor)
+    transform, options = parse_clauses(cursor)
+    cursor.expect_words("AS")
     start = cursor.index
     return UpdateModel(
         position=position,
@@ -151,10 +154,11 @@ def parse_transform(cursor: Cursor) -> tuple[TransformStep, ...]:
     return tuple(steps)
 
 
-def _parse_clauses(cursor: Cursor) -> tuple[tuple[TransformStep, ...], tuple[Option, ...]]:
+def parse_clauses(cursor: Cursor, end: str = "AS") -> tuple[tuple[TransformStep, ...], tuple[Option, ...]]:
+    """Read TRANSFORM (...) and OPTIONS (...), each at most once and in any order, up to the word ``end``."""
     transform: tuple[TransformStep, ...] | None = None
     options: tuple[Option, ...] | None = None
-    while not cursor.at_words("AS"):
+    while not cursor.at_words(end):
         position = cursor.position
         if cursor.accept_words("TRANSFORM"):
             if transform is not None:
@@ -166,8 +170,7 @@ def _parse_clauses(cursor: Cursor) -> tuple[tuple[TransformStep, ...], tuple[Opt
             options = parse_options(cursor)
         else:
             missing = [w for w, c in (("TRANSFORM (...)", transform), ("OPTIONS (...)", options)) if c is None]
-            cursor.fail(" or ".join([", ".join(missing), "AS"]) if missing else "AS")
-    cursor.expect_words("AS")
+            cursor.fail(" or ".join([", ".join(missing), end]) if missing else end)
     return transform or (), options or ()
 
 

@@ -43,6 +43,7 @@ TABLE_FUNCTIONS: tuple[TableFunctionForm, ...] = (
     TableFunctionForm("model_predict", ("model", "version", "query")),
     TableFunctionForm("model_evaluate", ("model", "version", "query")),
     TableFunctionForm("model_centroids", ("model", "version")),
+    TableFunctionForm("federated_evaluate", ("model", "version")),
 )
 """Every table function of Hanse's own."""
 

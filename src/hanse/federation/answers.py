@@ -1,0 +1,110 @@
+"""What the ledger says of earlier answers: the same bytes for the same task, earlier answers again, budgets spent."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+import msgspec
+
+from hanse.federation.ledger import Entry, Ledger
+from hanse.federation.policy import Policy
+from hanse.federation.refusals import RefusalError
+from hanse.messages import Reply, decode
+
+__all__ = ["Answers"]
+
+
+class Answers:
+    """An index over a ledger, which is where durable answers are kept.
+
+    Args:
+        ledger: of the silo.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read = 0
+        self._by_task: dict[str, int] = {}
+        self._by_plan: dict[str, list[int]] = {}
+        self._finished: set[tuple[str, str]] = set()
+        self._data: dict[tuple[str, str, str], str] = {}
+
+    def _update(self) -> None:
+        for index in range(self._read, len(self._ledger.entries)):
+            entry = self._ledger.entries[index]
+            if entry.decision in ("released", "repeated") or entry.lasting:
+                self._by_task[entry.task] = index
+            if entry.decision == "released":
+                self._by_plan.setdefault(entry.plan, []).append(index)
+            if entry.decision in ("released", "repeated") and entry.data:
+                self._data.setdefault((entry.run, entry.silo, entry.relation), entry.data)
+            if entry.kind == "finish" and entry.decision == "released":
+                self._finished.add((entry.run, entry.silo))
+        self._read = len(self._ledger.entries)
+
+    def of_task(self, task_hash: str) -> Reply | None:
+        """The very answer that this task got, byte for byte; None if it got none."""
+        self._update()
+        index = self._by_task.get(task_hash)
+        if index is None:
+            return None
+        return msgspec.structs.replace(self._reply(index), ledger_head=self._ledger.hashes[index])
+
+    def of_plan(self, plan: str, policy_hash: str, fingerprint: str) -> tuple[Entry, Reply] | None:
+        """The last answer to the same plan, under the same policy, from the same data."""
+        self._update()
+        for index in reversed(self._by_plan.get(plan, ())):
+            entry = self._ledger.entries[index]
+            if entry.policy == policy_hash and entry.data == fingerprint:
+                return entry, self._reply(index)
+        return None
+
+    def _reply(self, index: int) -> Reply:
+        reply: Reply = decode(self._ledger.payload(index).encode(), Reply)
+        return reply
+
+    def finished(self, run: str, silo: str) -> bool:
+        """Whether a run has ended at this silo."""
+        self._update()
+        return (run, silo) in self._finished
+
+    def data_of(self, run: str, silo: str, relation: str) -> str:
+        """The fingerprint that a run was answered from so far; empty if it was not."""
+        self._update()
+        return self._data.get((run, silo, relation), "")
+
+    # -- budgets ------------------------------------------------------------------------------
+
+    def _last_day(self) -> Iterator[Entry]:
+        """Entries of the last 24 hours that released something new, the latest first."""
+        since = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)).isoformat(timespec="milliseconds")
+        for entry in reversed(self._ledger.entries):
+            if entry.time < since:
+                return
+            if entry.decision == "released" and entry.cells:
+                yield entry
+
+    def left(self, policy: Policy, relation: str) -> dict[str, int]:
+        """What is left of the budgets."""
+        entries = list(self._last_day())
+        cells = sum(entry.cells for entry in entries if entry.relation == relation)
+        runs = len({entry.run for entry in entries})
+        return {
+            "runs": max(policy.runs_per_day - runs, 0),
+            "cells": max(policy.cells_per_day - cells, 0),
+        }
+
+    def check(self, policy: Policy, relation: str, run: str, cells: int) -> None:
+        """Whether so many cells more may be released; ask while the ledger is locked.
+
+        Raises:
+            RefusalError: a budget is spent.
+        """
+        left = self.left(policy, relation)
+        if left["cells"] < cells:
+            raise RefusalError(
+                "budget", "cells_per_day is spent: ask again tomorrow", detail=f"{left['cells']} left, {cells} needed"
+            )
+        if not left["runs"] and all(entry.run != run for entry in self._last_day()):
+            raise RefusalError("budget", "runs_per_day is spent: ask again tomorrow")

@@ -1,0 +1,215 @@
+"""The coordinator's side of one run: rounds of tasks and replies, journalled, until the strategy is done."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hanse.errors import FederationError, ShapeError
+from hanse.estimator import Observation
+from hanse.federation.journal import Journal
+from hanse.federation.plan import Plan
+from hanse.messages import Kind, Reply, Task, task_hash
+from hanse.statistics import FloatArray, Statistics
+from hanse.transports.base import Transport
+from hanse.types import Progress
+
+__all__ = ["Coordinator", "SiloLostError", "statistics_from"]
+
+
+class SiloLostError(FederationError):
+    """A silo dropped out in the middle of a run whose quorum still holds; the rounds begin anew without it."""
+
+
+@dataclass
+class Coordinator:
+    """One run.
+
+    Rounds are numbered from 0 and each is asked once: what the journal already holds is taken from there, so a run that
+    was cut off repeats its rounds without asking anybody twice, and goes on.
+
+    Args:
+        plan: what to do.
+        transport: to the silos.
+        journal: where replies are written down before they count.
+        run_id: a UUID in hex.
+        progress: called after each round.
+        clock: seconds since 1970.
+    """
+
+    plan: Plan
+    transport: Transport
+    journal: Journal
+    run_id: str
+    progress: Progress | None = None
+    clock: Callable[[], float] = time.time
+    round: int = 0
+    active: list[str] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.active = list(self.plan.silos)
+
+    def exchange(
+        self,
+        kind: Kind,
+        *,
+        only: list[str] | None = None,
+        each: Mapping[str, Mapping[str, Any]] | None = None,
+        **fields: Any,
+    ) -> dict[str, Reply]:
+        """Ask every active silo for one thing and wait for the answers.
+
+        Args:
+            kind: of the task.
+            only: fewer silos.
+            each: by silo fields that differ.
+            fields: of the task: ``state``, ``payload`` ...
+
+        Returns:
+            the accepted replies by silo; silos that refused, failed or kept silent are in :attr:`lost` now.
+
+        Raises:
+            FederationError: fewer silos than the quorum answered.
+        """
+        round_, self.round = self.round, self.round + 1
+        asked = list(self.active if only is None else only)
+        known = self.journal.replies(self.run_id, round_)
+        tasks = {
+            silo: self._task(kind, round_, silo, {**fields, **(each or {}).get(silo, {})})
+            for silo in asked
+            if silo not in known
+        }
+        if tasks:
+            expected = {silo: task_hash(task) for silo, task in tasks.items()}
+            for reply in self.transport.ask(tasks, self.plan.options.timeout):
+                if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
+                    self.journal.record(self.run_id, round_, reply.silo, kind, reply)
+                    known[reply.silo] = reply
+            for silo in tasks:
+                if silo not in known:
+                    self.journal.record(self.run_id, round_, silo, kind, None)
+                    known[silo] = None
+        accepted = {}
+        for silo in asked:
+            answer = known.get(silo)
+            if answer is None:
+                self.lose(silo, f"no answer within {self.plan.options.timeout:g} s")
+            elif answer.status != "ok":
+                self.lose(silo, f"{answer.status}: {answer.message or ', '.join(r.code for r in answer.reasons)}")
+            else:
+                self.reasons.setdefault(silo, set()).update(r.code for r in answer.reasons)
+                accepted[silo] = answer
+        self.check_quorum()
+        if self.progress is not None:
+            self.progress(f"{kind}", {"round": round_, "silos": len(accepted)})
+        return accepted
+
+    def end(self) -> None:
+        """Tell the silos that the run is over; one that does not hear it deletes its snapshot when it expires."""
+        with contextlib.suppress(FederationError):
+            self.exchange("finish")
+
+    def lose(self, silo: str, why: str) -> None:
+        """Go on without a silo, and say why in the result."""
+        if silo in self.active:
+            self.active.remove(silo)
+        self.lost.setdefault(silo, why)
+
+    def check_quorum(self) -> None:
+        """Stop when too few silos are left.
+
+        Raises:
+            FederationError: they are named with their reasons.
+        """
+        if len(self.active) >= self.plan.quorum:
+            return
+        named = "; ".join(f"{silo}: {why}" for silo, why in self.lost.items())
+        raise FederationError(
+            f"quorum missed: {len(self.active)} of {len(self.plan.silos)} silos take part, need {self.plan.quorum} "
+            f"({named}): start them, or set QUORUM lower; no model was registered"
+        )
+
+    def _task(self, kind: Kind, round_: int, silo: str, fields: Mapping[str, Any]) -> Task:
+        return Task(
+            run=self.run_id,
+            round=round_,
+            silo=silo,
+            nonce=secrets.token_hex(16),
+            expires_at=self.clock() + self.plan.options.timeout,
+            kind=kind,
+            relation=self.plan.relation,
+            features=self.plan.features,
+            strategy=self.plan.strategy,
+            min_customers=self.plan.options.min_customers,
+            **{
+                "model_type": self.plan.estimator.model_type,
+                "options": dict(self.plan.estimator_options),
+                **fields,
+            },
+        )
+
+    def total(self, replies: Mapping[str, Reply], observation: Observation) -> Statistics:
+        """The sum of an observation over all silos that answered.
+
+        A silo whose numbers cannot be right is left out by name.
+
+        Raises:
+            SiloLostError: a silo dropped out and the quorum still holds.
+            FederationError: it does not.
+        """
+        lost = len(self.lost)
+        total: Statistics | None = None
+        for silo, reply in replies.items():
+            try:
+                part = statistics_from(reply, observation)
+            except ShapeError as error:
+                self.lose(silo, str(error))
+                continue
+            total = part if total is None else total + part
+        self.check_quorum()
+        if len(self.lost) > lost or total is None:
+            raise SiloLostError(f"silos {', '.join(self.lost)} dropped out")
+        return total
+
+
+def statistics_from(reply: Reply, observation: Observation) -> Statistics:
+    """A reply's arrays, checked against what was asked.
+
+    Raises:
+        ShapeError: a name, a shape or a number is not what it must be; names silo, field and value.
+    """
+    arrays: dict[str, FloatArray] = {}
+    combine = {name: aggregate.combine for name, aggregate in observation.aggregates.items()}
+    for name in observation.aggregates:
+        if name not in reply.statistics:
+            raise ShapeError(f"silo {reply.silo}: statistic {name} is missing")
+        arrays[name] = checked(reply.silo, name, reply.statistics[name], observation.shape(name))
+    if "count" in arrays and np.any(arrays["count"] < 0):
+        raise ShapeError(f"silo {reply.silo}: count = {arrays['count'].min():g}: need 0 or more")
+    return Statistics(arrays, combine)
+
+
+def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> FloatArray:
+    """A nested list as an array of a given shape, all finite.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ShapeError(f"silo {silo}: statistic {name} is no array of numbers") from None
+    if shape is not None and array.shape != shape:
+        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need {shape}")
+    if not np.all(np.isfinite(array)):
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ShapeError(f"silo {silo}: statistic {name}{list(place)} = {array[place]}: need finite numbers")
+    return array

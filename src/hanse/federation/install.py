@@ -1,0 +1,136 @@
+"""Taking a global model over: into the silo's registry, under the coordinator's name, never over a local model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from hanse.artifact import Artifact
+from hanse.errors import HanseError, UsageError, nearest
+from hanse.federation.config import SiloConfig
+from hanse.federation.refusals import RefusalError
+from hanse.federation.scored import artifact_of
+from hanse.federation.snapshot import private_folder
+from hanse.models.catalog import model_from_json
+from hanse.transforms.chain import Chain
+from hanse.workspace import read_file, write_file
+
+__all__ = ["Installer", "stripped"]
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
+_LIMIT_BYTES: Final = 64 * 1024 * 1024
+
+
+def stripped(artifact: Artifact) -> Artifact:
+    """An artifact as it may travel to a silo: names and numbers to predict with.
+
+    Without training statistics, source SQL and the rows behind its clusters: of two silos, each could subtract itself.
+    """
+    model = dict(artifact.model)
+    if isinstance(model.get("clusters"), list):
+        model["clusters"] = [{**c, "count": 0, "weight": 0.0, "inertia": 0.0} for c in model["clusters"]]
+    return msgspec.structs.replace(artifact, model=model, training={}, source_sql="", row_count=0)
+
+
+class Installer:
+    """Models that wait for the owner, and those that were taken over.
+
+    Args:
+        config: of the silo.
+    """
+
+    def __init__(self, config: SiloConfig) -> None:
+        self._config = config
+        self._pending = private_folder(config.state / "pending")
+        self._installed = config.state / "installed.json"
+
+    def install(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """What a task of kind ``install`` asks, as far as the policy allows.
+
+        Returns:
+            facts: ``installed``, ``pending`` and ``name``.
+
+        Raises:
+            RefusalError: the policy says never, the artifact is unfit, or a local model has the name.
+        """
+        name = payload.get("name")
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 200:
+            raise RefusalError("protocol", "name: need COORDINATOR.MODEL, letters, digits and _")
+        if self._config.policy.install == "never":
+            raise RefusalError("policy", "install = never here")
+        artifact = artifact_of(payload.get("artifact"))
+        if stripped(artifact) != artifact:
+            text = "the model carries training statistics or source SQL, which must not travel"
+            raise RefusalError("artifact", text)
+        try:
+            model_from_json(artifact.model_type, artifact.model)
+            Chain.from_json(artifact.transforms)
+        except HanseError as error:
+            raise RefusalError("artifact", "the model cannot be read", detail=str(error)) from None
+        if self._config.policy.install == "ask":
+            write_file(self._waiting(name), artifact.to_json())
+            return {"installed": False, "pending": True, "name": name}
+        self._put(name, artifact)
+        return {"installed": True, "pending": False, "name": name}
+
+    def waiting(self) -> list[str]:
+        """Names of models that wait for the owner."""
+        return sorted(path.stem for path in self._pending.glob("*.json"))
+
+    def accept(self, name: str) -> None:
+        """Put a waiting model into the registry.
+
+        Raises:
+            UsageError: no such model waits.
+            RefusalError: a local model has the name.
+        """
+        path = self._known(name)
+        self._put(name, Artifact.from_json(read_file(path, limit_bytes=_LIMIT_BYTES), where=str(path)))
+        path.unlink()
+
+    def reject(self, name: str) -> None:
+        """Forget a waiting model.
+
+        Raises:
+            UsageError: no such model waits.
+        """
+        self._known(name).unlink()
+
+    def _known(self, name: str) -> Path:
+        path = self._waiting(name)
+        if not path.exists():
+            raise UsageError(f"no model {name} waits: {nearest(name, self.waiting())}")
+        return path
+
+    def _waiting(self, name: str) -> Path:
+        return self._pending / f"{quote(name, safe='')}.json"
+
+    def _put(self, name: str, artifact: Artifact) -> None:
+        from hanse.registry import Registry
+
+        taken = self._taken()
+        with Registry.open(self._config.registry) as registry:
+            if not registry.exists(name):
+                self._note(taken, name, artifact)
+                registry.create(name, artifact)
+                return
+            if registry.load(name)[1] == artifact:
+                return
+            if name.lower() not in taken:
+                raise RefusalError("policy", f"a local model is called {name}: it is left as it is")
+            self._note(taken, name, artifact)
+            registry.update(name, artifact)
+
+    def _taken(self) -> dict[str, str]:
+        if not self._installed.exists():
+            return {}
+        return msgspec.json.decode(read_file(self._installed, limit_bytes=_LIMIT_BYTES), type=dict[str, str])
+
+    def _note(self, taken: dict[str, str], name: str, artifact: Artifact) -> None:
+        taken[name.lower()] = hashlib.sha256(artifact.to_json()).hexdigest()
+        write_file(self._installed, msgspec.json.encode(taken))

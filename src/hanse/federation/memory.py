@@ -1,0 +1,120 @@
+"""What a silo keeps for itself of data that it released from: digests of customers, and which cells it merged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hanse.errors import HanseError
+from hanse.federation.refusals import RefusalError
+from hanse.federation.snapshot import Digest, Snapshot, private_folder
+from hanse.statistics import BoolArray
+from hanse.workspace import write_file
+
+__all__ = ["Memory", "secret_of"]
+
+_KEPT: Final = 32  # data sets of a relation that are remembered
+_MASKS: Final = 256  # merged cells over the same data
+
+
+class Memory:
+    """Files in the silo's own folder, one pair for each relation and fingerprint.
+
+    Args:
+        folder: that its owner alone can read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = private_folder(folder)
+
+    def _path(self, relation: str, fingerprint: str, what: str) -> Path:
+        name = hashlib.sha256(relation.encode()).hexdigest()[:16]
+        return self._folder / f"{name}-{fingerprint}.{what}.npy"
+
+    def close_to(self, relation: str, snapshot: Snapshot, min_changed: int) -> str:
+        """The data that something was released from, if fewer customers than ``min_changed`` changed since, but some.
+
+        Returns:
+            its fingerprint, of the latest such; empty if there is none.
+        """
+        name = hashlib.sha256(relation.encode()).hexdigest()[:16]
+        found = sorted(self._folder.glob(f"{name}-*.digest.npy"), key=lambda p: p.stat().st_mtime, reverse=True)
+        for path in found:
+            fingerprint = path.name.split("-")[1].split(".")[0]
+            if snapshot.fingerprint == fingerprint:
+                continue
+            if 0 < snapshot.digest.changed(_digest(path)) < min_changed:
+                return fingerprint
+        return ""
+
+    def remember(self, relation: str, snapshot: Snapshot) -> None:
+        """Note that something is released from this snapshot; on disk when this returns."""
+        path = self._path(relation, snapshot.fingerprint, "digest")
+        if path.exists():
+            return
+        _write(path, np.stack([snapshot.digest.key, snapshot.digest.rows]).astype(np.uint64))
+        name = path.name.split("-")[0]
+        kept = sorted(self._folder.glob(f"{name}-*.digest.npy"), key=lambda p: p.stat().st_mtime, reverse=True)
+        for old in kept[_KEPT:]:
+            old.unlink(missing_ok=True)
+            Path(str(old).replace(".digest.", ".masks.")).unlink(missing_ok=True)
+
+    def masks(self, relation: str, snapshot: Snapshot) -> tuple[BoolArray, ...]:
+        """The rows of each set of cells that were merged in an answer from the same data."""
+        path = self._path(relation, snapshot.fingerprint, "masks")
+        if not path.exists():
+            return ()
+        bits = np.load(path, allow_pickle=False)
+        return tuple(np.unpackbits(row, count=snapshot.meta.rows).astype(bool) for row in bits)
+
+    def add_masks(self, relation: str, snapshot: Snapshot, new: Sequence[BoolArray]) -> None:
+        """Note cells that are merged; on disk when this returns.
+
+        Raises:
+            RefusalError: there are too many to keep.
+        """
+        known = {mask.tobytes(): mask for mask in self.masks(relation, snapshot)}
+        fresh = {mask.tobytes(): mask for mask in new if mask.tobytes() not in known}
+        if not fresh:
+            return
+        if len(known) + len(fresh) > _MASKS:
+            raise RefusalError("budget", "too many cells were merged over the same data: nothing new leaves")
+        every = [*known.values(), *fresh.values()]
+        _write(self._path(relation, snapshot.fingerprint, "masks"), np.stack([np.packbits(mask) for mask in every]))
+
+
+def _digest(path: Path) -> Digest:
+    try:
+        key, rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise HanseError(f"{path} cannot be read: {error}: restore it, or delete it and let nobody ask today") from None
+    return Digest(key, rows)
+
+
+def _write(path: Path, array: npt.NDArray[Any]) -> None:
+    held = io.BytesIO()
+    np.save(held, array, allow_pickle=False)
+    write_file(path, held.getvalue())
+
+
+def secret_of(path: Path) -> bytes:
+    """The silo's own key for hashes, made once."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        pass
+    secret = path.read_bytes()
+    if len(secret) != 32:
+        raise HanseError(f"{path} is damaged: need 32 bytes; delete it, and what stands in memory/ beside it")
+    return secret

@@ -1,0 +1,93 @@
+"""A model that came over the wire, laid over a snapshot: its inputs and its labels as expressions, made of own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from hanse import expressions as e
+from hanse.artifact import Artifact
+from hanse.errors import HanseError
+from hanse.federation.refusals import RefusalError
+from hanse.federation.snapshot import Snapshot
+from hanse.models.catalog import model_from_json
+from hanse.statistics import FloatArray
+from hanse.transforms.base import Column, Element
+from hanse.transforms.chain import Chain
+
+__all__ = ["Scored", "artifact_of", "scored"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model over a snapshot's rows.
+
+    Args:
+        columns: ``f0``, ``f1`` ...: what it clusters by.
+        label: the cluster's number.
+        origins: (k, d) the centroids.
+    """
+
+    columns: Mapping[str, e.Expression]
+    label: e.Expression
+    origins: FloatArray
+
+
+def artifact_of(data: Any) -> Artifact:
+    """Plain data as an artifact, read strictly.
+
+    Raises:
+        RefusalError: it is none.
+    """
+    try:
+        return Artifact.from_json(msgspec.json.encode(data), where="the model of the task")
+    except (HanseError, TypeError, ValueError) as error:
+        raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
+
+
+def scored(snapshot: Snapshot, data: Any, features: Sequence[str], max_clusters: int) -> Scored:
+    """Lay a clustering over a snapshot.
+
+    Args:
+        snapshot: the rows.
+        data: an artifact as plain data.
+        features: the published columns that the task names.
+        max_clusters: of the policy.
+
+    Raises:
+        RefusalError: it cannot be read, is no clustering, or reads columns that the task does not name.
+    """
+    artifact = artifact_of(data)
+    named = {snapshot.named(f).lower() for f in features}
+    base = {name: Column((Element(name, snapshot.column(name), "number", name),)) for name in named}
+    try:
+        model = model_from_json(artifact.model_type, artifact.model)
+        chain = Chain.from_json(artifact.transforms)
+        missing = [name for name in chain.inputs if name.lower() not in base]
+        if missing:
+            raise RefusalError("schema", f"the model reads column {missing[0]}, which the task does not name")
+        elements = chain.features(base).elements if chain.steps else _plain(snapshot, features)
+        clusters = getattr(model, "clusters", None)
+        if clusters is None or not clusters or len(elements) != len(model.features):
+            raise RefusalError("artifact", "the model of the task is no clustering of these features")
+        if len(clusters) > max_clusters:
+            raise RefusalError("policy", f"the model has {len(clusters)} clusters: max_clusters = {max_clusters} here")
+        expressions = [x.expression for x in elements]
+        label = next(iter(model.predict(expressions).values()))
+    except RefusalError:
+        raise
+    except (HanseError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
+    if getattr(model, "distance_measure", "euclidean") == "cosine":
+        norm = e.root(e.total(e.square(x) for x in expressions))
+        expressions = [e.divide(x, norm.copy()) for x in expressions]
+    columns = {f"f{i}": x for i, x in enumerate(expressions)}
+    return Scored(columns, label, np.array([c.centroid for c in clusters]))
+
+
+def _plain(snapshot: Snapshot, features: Sequence[str]) -> tuple[Element, ...]:
+    return tuple(Element(f, snapshot.column(f)) for f in features)

@@ -1,0 +1,391 @@
+"""The silo's agent: one task in, one reply out, by the owner's policy; the same over a network and in process."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+import numpy as np
+
+from hanse.federation.answers import Answers
+from hanse.federation.config import SiloConfig
+from hanse.federation.gate import Gate, Release
+from hanse.federation.install import Installer
+from hanse.federation.kinds import WORK, Answered
+from hanse.federation.ledger import Entry, Ledger
+from hanse.federation.memory import Memory, secret_of
+from hanse.federation.policy import Policy
+from hanse.federation.refusals import RefusalError
+from hanse.federation.snapshot import Snapshot, Snapshots, opened, private_folder
+from hanse.federation.source import find, published, stores_of
+from hanse.federation.tally import Asked
+from hanse.messages import PROTOCOL, Reason, Reply, Task, encode, task_hash
+from hanse.statistics import BoolArray
+
+__all__ = ["Silo"]
+
+_PATIENCE_S: Final = 10.0
+_STRATEGY_FREE: Final = ("describe", "install", "finish")
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A run's snapshot, and what the silo remembers about its data.
+
+    Args:
+        snapshot: the rows.
+        relation: the published relation, with its store.
+        fingerprint: that replies are bound to.
+        frozen: too few customers changed since that data was released from: earlier answers only.
+    """
+
+    snapshot: Snapshot
+    relation: str
+    fingerprint: str
+    frozen: bool
+
+
+class Silo:
+    """Answers tasks. Thread-safe; each answer is in the ledger, on disk, before it is returned.
+
+    A silo is called by its name. Where a published relation has a ``store`` column, each value is a silo of its own,
+    called ``name/value``; characters other than letters, digits, ``_`` and ``-`` of the value are written ``%XX``.
+
+    Args:
+        config: what the owner decides.
+        clock: seconds since 1970.
+
+    Raises:
+        HanseError: the silo's own files cannot be made or read.
+    """
+
+    def __init__(self, config: SiloConfig, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self._clock = clock
+        private_folder(config.state)
+        self.ledger = Ledger(config.ledger)
+        self.ledger.prune(config.policy.ledger_days)
+        self._answers = Answers(self.ledger)
+        self._snapshots = Snapshots(config, secret_of(config.state / "secret"), clock)
+        self._memory = Memory(config.state / "memory")
+        self._installer = Installer(config)
+        self._runs: dict[Path, _Open] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @classmethod
+    def embedded(
+        cls, database: str | Path, config: str | Path | None = None, *, name: str, policy: Policy | None = None
+    ) -> Silo:
+        """A silo in this process.
+
+        Args:
+            database: the DuckDB file; its tables and views with a ``customer_id`` column are published.
+            config: a silo.toml, which then says it all, or None for the default policy with install = auto.
+            name: what the silo is called, without a silo.toml.
+            policy: another policy, without a silo.toml.
+        """
+        return cls(SiloConfig.load(config) if config is not None else SiloConfig.embedded(name, database, policy))
+
+    def __enter__(self) -> Silo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all files; open runs go on after a restart."""
+        self._snapshots.close()
+        self.ledger.close()
+
+    @property
+    def policy(self) -> Policy:
+        """What may leave."""
+        return self.config.policy
+
+    def ids(self) -> Sequence[str]:
+        """What the silo is called: its name, or a name for each store."""
+        return list(dict.fromkeys(id_ for id_, _ in self.relations())) or [self.config.name]
+
+    def relations(self) -> Sequence[tuple[str, str]]:
+        """Every published relation under every name of the silo that has it: pairs of silo id and relation."""
+        name = self.config.name
+        found = []
+        with opened(self.config.database, self._clock() + _PATIENCE_S, self._clock, threading.Event()) as engine:
+            for publish in published(self.config, engine).values():
+                stores = stores_of(engine, publish) if publish.store else None
+                ids = [name] if stores is None else [f"{name}/{quote(store, safe='')}" for store in stores]
+                found += [(id_, publish.name) for id_ in ids]
+        return found
+
+    @contextmanager
+    def borrowed(self, run: str, id_: str, relation: str, deadline: float) -> Iterator[tuple[Snapshot, Memory]]:
+        """A snapshot for the owner's own eyes, deleted afterwards, and what is remembered of its data."""
+        key = f"{run}\n{id_}"
+        try:
+            yield self._snapshots.open(key, relation, self._store(id_), deadline), self._memory
+        finally:
+            self._snapshots.delete(key)
+
+    def _store(self, id_: str) -> str | None:
+        return unquote(id_[len(self.config.name) + 1 :]) if "/" in id_ else None
+
+    def answer(self, task: Task, *, coordinator: str = "") -> Reply:
+        """Answer a task, or say why not.
+
+        Args:
+            task: from a coordinator whom the transport knows.
+            coordinator: its key, for the ledger.
+
+        Returns:
+            the reply, the same bytes for the same task hash; its ledger entry is on disk.
+
+        Raises:
+            HanseError: the ledger cannot be written: then nothing may leave.
+        """
+        hash_ = task_hash(task)
+        with self._lock(task):
+            try:
+                self._check(task)
+                with self.ledger.locked():
+                    known = self._answers.of_task(hash_)
+                if known is not None:
+                    return known
+                return self._decide(task, hash_, coordinator)
+            except RefusalError as refusal:
+                return self._refuse(task, hash_, coordinator, refusal)
+            except Exception as error:  # noqa: BLE001  # one bad task must not end the silo, nor go unrecorded
+                text = "the silo could not answer; its own ledger says why"
+                detail = f"{type(error).__name__}: {error}"
+                return self._refuse(
+                    task, hash_, coordinator, RefusalError("failed", text, detail=detail, status="failed")
+                )
+
+    def _lock(self, task: Task) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault((task.run, task.silo), threading.Lock())
+
+    def _check(self, task: Task) -> None:
+        """What can be said of a task before anything is opened.
+
+        Raises:
+            RefusalError: it is for somebody else, too late, or not allowed.
+        """
+        if task.protocol != PROTOCOL:
+            raise RefusalError("protocol", f"protocol version {task.protocol}: this silo speaks version {PROTOCOL}")
+        if task.silo != self.config.name and not task.silo.startswith(f"{self.config.name}/"):
+            raise RefusalError("silo", f"silo {task.silo:.80} is not here")
+        if task.expires_at < self._clock():
+            raise RefusalError("expired", "the task has expired; or clocks differ")
+        if task.kind in _STRATEGY_FREE:
+            return
+        allowed = self.policy.allowed_strategies
+        if task.strategy not in allowed:
+            cure = "; rounds needs exact_rounds" if task.strategy == "rounds" else ""
+            raise RefusalError("policy", f"strategy {task.strategy}: this silo allows {', '.join(allowed)}{cure}")
+        if task.kind == "observe" and task.strategy != "rounds":
+            raise RefusalError("policy", "observe belongs to strategy rounds")
+        if task.model_type and task.model_type not in self.policy.model_types:
+            types = ", ".join(self.policy.model_types)
+            raise RefusalError("policy", f"model type {task.model_type:.60}: this silo allows {types}")
+
+    def _decide(self, task: Task, hash_: str, coordinator: str) -> Reply:
+        if self._answers.finished(task.run, task.silo):
+            raise RefusalError("finished", "the run has ended here: begin a new one")
+        base = _entry(task, hash_, coordinator, self.policy)
+        if task.kind == "finish":
+            self._snapshots.delete(_session(task))
+            self._runs = {path: run for path, run in self._runs.items() if path.exists()}
+            return self._send(task, hash_, base, self._reply(task, hash_))
+        if task.kind == "install":
+            with self._guard:
+                facts = self._installer.install(task.payload)
+            return self._send(task, hash_, base, self._reply(task, hash_, facts=facts))
+        run = self._run(task)
+        plan = _plan(task)
+        base = msgspec.structs.replace(base, relation=run.relation, data=run.fingerprint, plan=plan)
+        if task.kind == "describe":
+            reply = self._reply(task, hash_, facts=self._describe(task, run), fingerprint=run.fingerprint)
+            return self._send(task, hash_, base, reply)
+        earlier = self._answers.of_plan(plan, self.policy.hash, run.fingerprint)
+        if earlier is not None:
+            return self._again(task, hash_, base, run, *earlier)
+        if run.frozen:
+            text = (
+                "fewer than min_changed_customers customers changed since this relation was last released, and "
+                "subtraction would show them: ask an earlier plan again, or wait"
+            )
+            raise RefusalError("complementary", text)
+        return self._release(task, hash_, base, run)
+
+    def _run(self, task: Task) -> _Open:
+        """The run's snapshot, made at its first task."""
+        store = self._store(task.silo)
+        self._check_store(task, store)
+        snapshot = self._snapshots.open(_session(task), task.relation, store, task.expires_at)
+        known = self._runs.get(snapshot.path)
+        if known is not None and known.snapshot is snapshot:
+            return known
+        relation = snapshot.publish.name.lower() + ("" if store is None else f"/{store}")
+        close = self._memory.close_to(relation, snapshot, self.policy.min_changed_customers)
+        run = _Open(snapshot, relation, close or snapshot.fingerprint, bool(close))
+        before = self._answers.data_of(task.run, task.silo, relation)
+        if before and before != run.fingerprint:
+            raise RefusalError("expired", "the run's snapshot is gone and the data have changed: begin a new run")
+        self._runs[snapshot.path] = run
+        return run
+
+    def _check_store(self, task: Task, store: str | None) -> None:
+        if self.config.publish is None:
+            return
+        publish = find(self.config, None, task.relation)
+        if publish.store and store is None:
+            text = f"{publish.name} is several silos here, one for each store: ask {self.config.name}/STORE"
+            raise RefusalError("silo", text)
+        if store is not None and not publish.store:
+            raise RefusalError("silo", f"{publish.name} has no stores here: ask {self.config.name}")
+
+    def _describe(self, task: Task, run: _Open) -> dict[str, object]:
+        with self.ledger.locked():
+            left = self._answers.left(self.policy, run.relation)
+        return {
+            "columns": dict(run.snapshot.types),
+            "definition": run.snapshot.definition(task.features),
+            "policy": {**self.policy.public(), "left": left},
+        }
+
+    def _again(self, task: Task, hash_: str, base: Entry, run: _Open, entry: Entry, earlier: Reply) -> Reply:
+        """An earlier answer to the same plan."""
+        reasons = (*earlier.reasons, Reason(code="unchanged")) if run.frozen else earlier.reasons
+        reply = msgspec.structs.replace(
+            self._reply(task, hash_, fingerprint=run.fingerprint), statistics=earlier.statistics, reasons=reasons
+        )
+        told = msgspec.structs.replace(
+            base,
+            decision="repeated",
+            shapes=entry.shapes,
+            merged=entry.merged,
+            customers=entry.customers,
+            detail=f"as entry {entry.seq}",
+        )
+        return self._send(task, hash_, told, reply)
+
+    def _release(self, task: Task, hash_: str, base: Entry, run: _Open) -> Reply:
+        snapshot = run.snapshot
+        masks = self._memory.masks(run.relation, snapshot)
+        gate = Gate(self.policy.min_customers_for(task), self.policy.dominance_percent, masks)
+
+        def judge(asked: Asked) -> Release:
+            return gate.release(asked, snapshot.customers if masks else None)
+
+        found = WORK[task.kind](snapshot, task, self.policy, judge)
+        statistics = {name: array.tolist() for name, array in found.statistics.items()}
+        reply = self._reply(task, hash_, fingerprint=run.fingerprint)
+        reply = msgspec.structs.replace(reply, statistics=statistics, reasons=found.reasons)
+        told = msgspec.structs.replace(
+            base,
+            shapes={name: tuple(np.shape(array)) for name, array in found.statistics.items()},
+            cells=found.cells,
+            merged=sum(release.merged for release in found.releases),
+            customers=min(release.smallest for release in found.releases),
+        )
+        with self.ledger.locked():
+            self._answers.check(self.policy, run.relation, task.run, found.cells)
+            self._memory.remember(run.relation, snapshot)
+            self._memory.add_masks(run.relation, snapshot, _masks(found))
+            return self._send(task, hash_, told, reply)
+
+    def _reply(self, task: Task, hash_: str, facts: dict[str, object] | None = None, fingerprint: str = "") -> Reply:
+        return Reply(
+            run=task.run,
+            round=task.round,
+            silo=task.silo,
+            task_hash=hash_,
+            status="ok",
+            facts=facts or {},
+            fingerprint=fingerprint,
+            policy_hash=self.policy.hash,
+        )
+
+    def _send(self, task: Task, hash_: str, entry: Entry, reply: Reply) -> Reply:
+        """Write the ledger's entry, wait for the disk, and only then hand the reply on."""
+        payload = encode(reply)
+        told = msgspec.structs.replace(
+            entry,
+            reasons=tuple(reason.code for reason in reply.reasons),
+            payload=payload.decode(),
+            payload_sha256=hashlib.sha256(payload).hexdigest(),
+            size_bytes=len(payload),
+        )
+        with self.ledger.locked():
+            known = self._answers.of_task(hash_)
+            if known is not None:
+                return known
+            return msgspec.structs.replace(reply, ledger_head=self.ledger.append(told))
+
+    def _refuse(self, task: Task, hash_: str, coordinator: str, refusal: RefusalError) -> Reply:
+        reply = Reply(
+            run=task.run,
+            round=task.round,
+            silo=task.silo,
+            task_hash=hash_,
+            status=refusal.status,
+            reasons=(Reason(code=refusal.code, statistic=refusal.statistic),),
+            policy_hash=self.policy.hash,
+            message=refusal.message,
+        )
+        decision = "refused" if refusal.status == "refused" else "failed"
+        entry = msgspec.structs.replace(
+            _entry(task, hash_, coordinator, self.policy),
+            decision=decision,
+            lasting=refusal.lasting,
+            relation=task.relation.lower()[:200],
+            detail=": ".join(filter(None, [refusal.message, refusal.detail])),
+        )
+        return self._send(task, hash_, entry, reply)
+
+
+def _session(task: Task) -> str:
+    return f"{task.run}\n{task.silo}"
+
+
+def _plan(task: Task) -> str:
+    """Hash of what is asked, whatever the run and the silo are called."""
+    plan = msgspec.structs.replace(
+        task,
+        run="",
+        round=0,
+        silo=task.silo.partition("/")[2],
+        nonce="",
+        expires_at=0.0,
+        relation=task.relation.lower(),
+    )
+    return hashlib.sha256(encode(plan)).hexdigest()
+
+
+def _entry(task: Task, hash_: str, coordinator: str, policy: Policy) -> Entry:
+    return Entry(
+        seq=0,
+        time="",
+        decision="released",
+        coordinator=coordinator,
+        silo=task.silo[:200],
+        run=task.run[:200],
+        round=task.round,
+        kind=task.kind,
+        strategy=task.strategy,
+        task=hash_,
+        policy=policy.hash,
+    )
+
+
+def _masks(found: Answered) -> list[BoolArray]:
+    return [mask for release in found.releases for mask in release.masks]

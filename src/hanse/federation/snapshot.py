@@ -1,0 +1,338 @@
+"""A run's own copy of the published rows: a private file that all tasks of the run are answered from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from hanse import expressions as e
+from hanse.engines.duckdb import DatabaseInUseError, DuckDB
+from hanse.errors import HanseError
+from hanse.federation.config import Publish, SiloConfig
+from hanse.federation.refusals import RefusalError
+from hanse.federation.source import Definition, Source, find, source_of
+
+__all__ = ["Digest", "Snapshot", "Snapshots", "opened", "private_folder"]
+
+_POLL_S: Final = 0.05
+
+Integers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A keyed hash of every customer and of the customer's rows, sorted; what two snapshots are compared by."""
+
+    key: Integers
+    rows: Integers
+
+    def changed(self, other: Digest) -> int:
+        """Customers whose rows differ, who came or who left."""
+        mine, theirs = _pairs(self), _pairs(other)
+        differing = np.setxor1d(mine, theirs, assume_unique=True)
+        return len(np.unique(differing["key"]))
+
+
+def _pairs(digest: Digest) -> Integers:
+    pairs = np.empty(len(digest.key), dtype=[("key", "<u8"), ("rows", "<u8")])
+    pairs["key"], pairs["rows"] = digest.key, digest.rows
+    return pairs
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    """What a snapshot says of itself."""
+
+    relation: str
+    types: dict[str, str]
+    canonical: str
+    fingerprint: str
+    rows: int
+    customers: int
+
+
+class Snapshot:
+    """The copied rows: ``row_``, ``customer`` (a number) and ``c0``, ``c1`` ... for the published columns.
+
+    Args:
+        path: of the file.
+        publish: what it was copied from.
+
+    Attributes:
+        views: those of earlier tasks: columns and name, by what was asked.
+    """
+
+    def __init__(self, path: Path, publish: Publish) -> None:
+        self.path = path
+        self.publish = publish
+        self.engine = DuckDB(path, read_only=True, locked=True)
+        self.meta = msgspec.json.decode(str(self.engine.rows("SELECT text FROM meta")[0][0]), type=_Meta)
+        self._numbers = itertools.count()
+        self._views: dict[tuple[str, ...], str] = {}
+        self.views: dict[str, tuple[list[str], str]] = {}
+
+    def close(self) -> None:
+        """Close the file."""
+        self.engine.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """Keyed hash of the content: equal for equal content, and nothing can be guessed from it."""
+        return self.meta.fingerprint
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Engine types of the published columns."""
+        return self.meta.types
+
+    @property
+    def one_row_each(self) -> bool:
+        """Whether no customer has two rows."""
+        return self.meta.rows == self.meta.customers
+
+    @cached_property
+    def customers(self) -> Integers:
+        """(rows,) the customer of each row."""
+        found: Integers = self.engine.arrays("SELECT customer FROM rows_ ORDER BY row_")["customer"]
+        return found
+
+    @cached_property
+    def digest(self) -> Digest:
+        """To compare with other snapshots."""
+        found = self.engine.arrays("SELECT key, rows FROM digest ORDER BY key")
+        return Digest(np.asarray(found["key"]), np.asarray(found["rows"]))
+
+    def definition(self, features: Sequence[str]) -> str:
+        """Hash of how these features come about."""
+        return Definition.of(self.publish, self.meta.canonical, self.types, [self.named(f) for f in features]).hash
+
+    def named(self, feature: str) -> str:
+        """A published column as it is written there.
+
+        Raises:
+            RefusalError: it is not published.
+        """
+        for name in self.types:
+            if name.lower() == feature.lower():
+                return name
+        raise RefusalError("schema", f"column {feature} of {self.meta.relation} is not published here")
+
+    def column(self, feature: str) -> e.Expression:
+        """A published column, as an expression over the snapshot's rows."""
+        return e.column(f"c{list(self.types).index(self.named(feature))}")
+
+    def view(self, columns: Mapping[str, e.Expression]) -> str:
+        """A relation of ``row_``, ``customer`` and some expressions over the rows; made once."""
+        texts = tuple(f"{self.engine.text(value)} AS {e.quote(name)}" for name, value in columns.items())
+        if texts not in self._views:
+            name = f"view_{next(self._numbers)}"
+            listed = ", ".join(texts)
+            self.engine.execute(f"CREATE TEMP VIEW {name} AS SELECT row_, customer, {listed} FROM rows_")
+            self._views[texts] = name
+        return self._views[texts]
+
+
+class Snapshots:
+    """The snapshots of a silo's open runs.
+
+    Args:
+        config: of the silo.
+        secret: the silo's own key for hashes.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, config: SiloConfig, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.folder = config.state / "snapshots"
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._secret = secret
+        self._clock = clock
+        self._open: dict[Path, Snapshot] = {}
+        self._stop = threading.Event()
+        self.sweep()
+
+    def close(self) -> None:
+        """Close all files; open runs go on after a restart."""
+        self._stop.set()
+        for snapshot in self._open.values():
+            snapshot.close()
+        self._open.clear()
+
+    def open(self, run: str, relation: str, store: str | None, deadline: float) -> Snapshot:
+        """The run's snapshot, made at its first task.
+
+        Args:
+            run: the run's id, and the silo's.
+            relation: the published relation.
+            store: which store of it.
+            deadline: how long to wait for the database, in seconds since 1970.
+
+        Raises:
+            RefusalError: not published, not readable, held by another process until the deadline, or unfit rows.
+        """
+        which = f"{relation.lower()}/{store or ''}"
+        path = self.folder / f"{_short(run)}-{_short(which)}.duckdb"
+        snapshot = self._open.get(path)
+        if snapshot is None:
+            if path.exists():
+                publish = find(self.config, None, relation) if self.config.publish else _embedded(relation)
+                snapshot = Snapshot(path, publish)
+            else:
+                snapshot = self._make(path, relation, store, deadline)
+            self._open[path] = snapshot
+        os.utime(path)
+        return snapshot
+
+    def _make(self, path: Path, relation: str, store: str | None, deadline: float) -> Snapshot:
+        self.sweep()
+        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
+        try:
+            with opened(self.config.database, deadline, self._clock, self._stop) as engine:
+                publish = find(self.config, engine, relation)
+                source = source_of(engine, publish, store)
+                with _private(temporary) as copy:
+                    copy.copy("raw", engine.query(source.sql))
+                    _fill(copy, source, self._secret)
+            temporary.replace(path)
+        finally:
+            for left in (temporary, Path(f"{temporary}.wal")):
+                left.unlink(missing_ok=True)
+        return Snapshot(path, publish)
+
+    def delete(self, run: str) -> None:
+        """Delete what a run copied."""
+        for path in self.folder.glob(f"{_short(run)}-*"):
+            snapshot = self._open.pop(path, None)
+            if snapshot is not None:
+                snapshot.close()
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete what nobody asked of for longer than the policy keeps it."""
+        limit = self._clock() - self.config.policy.snapshot_hours * 3600
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < limit:
+                    snapshot = self._open.pop(path, None)
+                    if snapshot is not None:
+                        snapshot.close()
+                    path.unlink()
+
+
+@contextlib.contextmanager
+def opened(database: Path, deadline: float, clock: Callable[[], float], stop: threading.Event) -> Iterator[DuckDB]:
+    """The silo's database for reading, nothing else allowed; waits while another process holds it.
+
+    Raises:
+        RefusalError: it is held until the deadline, or cannot be read.
+    """
+    while True:
+        try:
+            engine = DuckDB(database, read_only=True, locked=True)
+            break
+        except DatabaseInUseError as error:
+            if clock() >= deadline or stop.wait(_POLL_S):
+                text = "the store's own loader held the database until the task expired"
+                raise RefusalError("busy", text, detail=str(error), status="failed") from None
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[DuckDB]:
+    """A new database that its owner alone can read; closed and whole afterwards."""
+    engine = DuckDB(path)
+    try:
+        path.chmod(0o600)
+        yield engine
+        engine.execute("CHECKPOINT")
+    finally:
+        engine.close()
+
+
+def _fill(copy: DuckDB, source: Source, secret: bytes) -> None:
+    """Check the raw rows, number them and their customers, and take digest and fingerprint."""
+    columns = [f"c{i}" for i in range(len(source.types))]
+    bad = ", ".join(f"count(*) FILTER (WHERE {c} IS NULL OR NOT isfinite({c}))" for c in columns)
+    nameless, *counts = copy.rows(
+        f"SELECT count(*) FILTER (WHERE customer IS NULL){', ' if bad else ''}{bad} FROM raw"
+    )[0]
+    _check_rows(source, int(nameless), [int(n) for n in counts])
+    listed = ", ".join(columns)
+    order = ", ".join(["customer", *columns])
+    copy.execute(
+        f"CREATE TABLE rows_ AS SELECT CAST(row_number() OVER (ORDER BY {order}) - 1 AS INTEGER) AS row_, "
+        f"CAST(dense_rank() OVER (ORDER BY customer) - 1 AS INTEGER) AS customer, {listed} FROM raw ORDER BY row_"
+    )
+    key = copy.text(e.string(secret.hex()))
+    copy.execute(
+        f"CREATE TABLE digest AS SELECT hash(customer || {key}) AS key, "
+        f"hash(list_sort(list(hash({listed})))) AS rows FROM raw GROUP BY customer ORDER BY key"
+    )
+    found = hmac.new(secret, digestmod=hashlib.sha256)
+    for sql in (f"SELECT customer, {listed} FROM rows_ ORDER BY row_", "SELECT key, rows FROM digest ORDER BY key"):
+        for name, array in copy.arrays(sql).items():
+            found.update(f"{name} {len(array)}\n".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+    rows, customers = copy.rows("SELECT count(*), count(DISTINCT customer) FROM rows_")[0]
+    meta = _Meta(
+        source.publish.name, dict(source.types), source.canonical, found.hexdigest(), int(rows), int(customers)
+    )
+    text = copy.text(e.string(msgspec.json.encode(meta).decode()))
+    copy.execute(f"CREATE TABLE meta AS SELECT {text} AS text")
+
+
+def _check_rows(source: Source, nameless: int, bad: Sequence[int]) -> None:
+    if nameless:
+        customer = source.publish.customer
+        raise RefusalError(
+            "data",
+            f"column {customer} of {source.publish.name} holds NULL: rows without a customer cannot be protected",
+            detail=f"{customer} is NULL in {nameless} rows: filter them out",
+            status="failed",
+        )
+    for name, count in zip(source.types, bad, strict=True):
+        if count:
+            raise RefusalError(
+                "data",
+                f"column {name} of {source.publish.name} holds NULL or numbers that are not finite",
+                detail=f"{name} is NULL, NaN or infinite in {count} rows: filter them out or fill them",
+                status="failed",
+            )
+
+
+def _embedded(relation: str) -> Publish:
+    return Publish(name=relation, customer="customer_id", columns=None, relation=relation)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder that its owner alone can read.
+
+    Raises:
+        HanseError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise HanseError(f"{folder} cannot be made: {error.strerror}: check the silo's folder") from None
+    return folder

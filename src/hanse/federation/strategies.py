@@ -1,0 +1,293 @@
+"""How silos and coordinator come to one model: ``one_shot``, ``article`` and ``rounds``, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.engines.duckdb import DuckDB
+from hanse.errors import FederationError, ShapeError, nearest
+from hanse.estimator import WEIGHT, Estimator, Model, train
+from hanse.federation.coordinator import Coordinator, SiloLostError, checked
+from hanse.federation.plan import Scaler
+from hanse.messages import Reply
+from hanse.models.catalog import for_rounds
+from hanse.models.codec import state_to_plain
+from hanse.statistics import FloatArray
+
+__all__ = ["Federated", "train_federated"]
+
+
+@dataclass(frozen=True)
+class Federated:
+    """What a federated training gives.
+
+    Args:
+        model: over scaled features, where there is a scaler.
+        scaler: fitted on all silos.
+        rows: that took part, as far as released cells tell.
+        numbers: inertia, clusters ...
+        rounds: exchanges that were made.
+    """
+
+    model: Model
+    scaler: Scaler | None
+    rows: int
+    numbers: Mapping[str, float]
+    rounds: int
+
+
+def train_federated(coordinator: Coordinator) -> Federated:
+    """Run the plan's strategy to its end.
+
+    Raises:
+        FederationError: silos disagree about the relation, or the quorum was missed.
+    """
+    _describe(coordinator)
+    scaler = _moments(coordinator) if coordinator.plan.scales is not None else None
+    result = _STRATEGIES[coordinator.plan.strategy](coordinator, scaler)
+    return replace(result, rounds=coordinator.round)
+
+
+# -- what every strategy begins with ----------------------------------------------------------
+
+
+def _describe(coordinator: Coordinator) -> None:
+    """Compare what the silos publish, before anything is computed.
+
+    Raises:
+        FederationError: a column is missing, of another type, or defined in another way; names silo and column.
+    """
+    replies = coordinator.exchange("describe")
+    plan = coordinator.plan
+    first: tuple[str, Reply] | None = None
+    for silo, reply in replies.items():
+        columns: Mapping[str, str] = reply.facts.get("columns", {})
+        for feature in plan.features:
+            if feature not in columns:
+                raise FederationError(
+                    f"silo {silo} does not publish column {feature} of {plan.relation}: {nearest(feature, columns)}"
+                )
+        if first is None:
+            first = silo, reply
+            continue
+        other, theirs = first
+        for feature in plan.features:
+            mine, others = columns[feature], theirs.facts["columns"][feature]
+            if mine != others:
+                raise FederationError(
+                    f"column {feature} of {plan.relation} is {mine} at silo {silo} and {others} at silo {other}: "
+                    "publish the same types"
+                )
+        if reply.facts.get("definition") != theirs.facts.get("definition"):
+            raise FederationError(
+                f"silo {silo} defines {plan.relation} in another way than silo {other} (its SQL, parameters or bounds "
+                "differ): the same name must mean the same features everywhere"
+            )
+
+
+def _moments(coordinator: Coordinator) -> Scaler:
+    """Mean and deviation of each feature over all silos (Chan, Golub & LeVeque 1979, for the sums of squares)."""
+    d = len(coordinator.plan.features)
+    count, mean, square = 0.0, np.zeros(d), np.zeros(d)
+    for silo, reply in coordinator.exchange("moments").items():
+        try:
+            n = float(checked(silo, "count", reply.statistics.get("count"), ()))
+            theirs = checked(silo, "mean", reply.statistics.get("mean"), (d,))
+            spread = checked(silo, "m2", reply.statistics.get("m2"), (d,))
+            if n <= 0 or np.any(spread < 0):
+                raise ShapeError(f"silo {silo}: count = {n:g}, m2 = {spread.min():g}: need positive numbers")
+        except ShapeError as error:
+            coordinator.lose(silo, str(error))
+            continue
+        away = theirs - mean
+        square = square + spread + away**2 * count * n / (count + n)
+        mean = mean + away * n / (count + n)
+        count += n
+    coordinator.check_quorum()
+    if count < 2:
+        raise FederationError("no silo released its moments: features cannot be standardised; see SHOW EGRESS")
+    assert coordinator.plan.scales is not None  # asked only then
+    with_std, with_mean = coordinator.plan.scales
+    return Scaler(mean, np.sqrt(square / (count - 1)), with_mean, with_std)
+
+
+def _payload(scaler: Scaler | None) -> dict[str, Any]:
+    return {"scaler": None if scaler is None else scaler.to_plain()}
+
+
+# -- one_shot and article ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """Released local clusters of all silos: counts (c,), sums (c, d) and per-feature squares (c, d)."""
+
+    count: FloatArray
+    sums: FloatArray
+    squares: FloatArray
+
+
+def _one_shot(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
+    """Count-weighted clustering of the silos' cluster summaries."""
+    summary = _summaries(coordinator, scaler)
+    return _cluster(coordinator, scaler, summary.sums / summary.count[:, None], summary.count, summary)
+
+
+def _article(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
+    """Unweighted clustering of the silos' cluster means, as the article does it."""
+    means = []
+    for silo, reply in coordinator.exchange("summarize", payload=_summarize(coordinator, scaler)).items():
+        try:
+            means.append(_rows_of(coordinator, silo, reply, "mean"))
+        except ShapeError as error:
+            coordinator.lose(silo, str(error))
+    coordinator.check_quorum()
+    points = np.concatenate(means) if means else np.zeros((0, len(coordinator.plan.features)))
+    return _cluster(coordinator, scaler, points, np.ones(len(points)), None)
+
+
+def _summarize(coordinator: Coordinator, scaler: Scaler | None) -> dict[str, Any]:
+    return {**_payload(scaler), "clusters": coordinator.plan.options.local_clusters}
+
+
+def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
+    parts: list[_Summary] = []
+    for silo, reply in coordinator.exchange("summarize", payload=_summarize(coordinator, scaler)).items():
+        try:
+            sums = _rows_of(coordinator, silo, reply, "sum")
+            squares = _rows_of(coordinator, silo, reply, "square")
+            count = checked(silo, "count", reply.statistics.get("count"), (len(sums),))
+            if len(squares) != len(sums) or np.any(count <= 0):
+                raise ShapeError(f"silo {silo}: counts {count.tolist()} do not fit {len(squares)} sums of squares")
+            if np.any(squares * count[:, None] < sums**2 * (1 - 1e-9) - 1e-9):
+                raise ShapeError(f"silo {silo}: sums of squares are smaller than the sums allow")
+        except ShapeError as error:
+            coordinator.lose(silo, str(error))
+            continue
+        if len(count):
+            parts.append(_Summary(count, sums, squares))
+    coordinator.check_quorum()
+    if not parts:
+        raise FederationError("no silo released a cluster: every one of them is smaller than MIN_CUSTOMERS allows")
+    return _Summary(
+        np.concatenate([p.count for p in parts]),
+        np.concatenate([p.sums for p in parts]),
+        np.concatenate([p.squares for p in parts]),
+    )
+
+
+def _rows_of(coordinator: Coordinator, silo: str, reply: Reply, name: str) -> FloatArray:
+    array = checked(silo, name, reply.statistics.get(name), None)
+    d = len(coordinator.plan.features)
+    if array.size == 0:
+        return np.zeros((0, d))
+    if array.ndim != 2 or array.shape[1] != d:
+        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need (clusters, {d})")
+    return array
+
+
+def _cluster(
+    coordinator: Coordinator, scaler: Scaler | None, points: FloatArray, weight: FloatArray, summary: _Summary | None
+) -> Federated:
+    """Train the plan's estimator on summaries, as rows with weights."""
+    import pyarrow as pa
+
+    d = points.shape[1]
+    names = [f"f{i}" for i in range(d)]
+    if len(points) < 2:
+        raise FederationError(
+            f"{len(points)} cluster summary was released in all: too few to train on; raise LOCAL_CLUSTERS or lower "
+            "MIN_CUSTOMERS"
+        )
+    table = pa.table({**{f: points[:, i] for i, f in enumerate(names)}, WEIGHT: weight})
+    wanted = min(getattr(coordinator.plan.estimator, "num_clusters", 2), len(points))
+    chosen: Any = coordinator.plan.estimator
+    estimator = replace(chosen, weight_col=WEIGHT, num_clusters=wanted)
+    engine = DuckDB(threads=1)
+    try:
+        engine.register("summaries", table)
+        trained = train(estimator, names, [lambda o: engine.observe("summaries", o)])
+        label = next(iter(trained.model.predict([e.column(f) for f in names]).values()))
+        labels = [row[0] for row in engine.rows(f"SELECT {engine.text(label)} FROM summaries")]
+    finally:
+        engine.close()
+    model, numbers = _counted(trained.model, np.array(labels), weight, summary)
+    rows = int(summary.count.sum()) if summary is not None else 0
+    return Federated(model, scaler, rows, {**trained.numbers, **numbers}, 0)
+
+
+def _counted(model: Any, labels: Any, weight: FloatArray, summary: _Summary | None) -> tuple[Model, dict[str, float]]:
+    """The model with the rows behind its clusters, and the inertia of those rows, spread within summaries included."""
+    if summary is None:
+        return model, {}
+    clusters = []
+    for number, cluster in enumerate(model.clusters):
+        inside = labels == number
+        count, sums, squares = summary.count[inside].sum(), summary.sums[inside].sum(axis=0), summary.squares[inside]
+        inertia = max(float(squares.sum() - (sums**2).sum() / max(count, 1.0)), 0.0)
+        clusters.append(replace(cluster, count=int(count), weight=float(count), inertia=inertia))
+    return replace(model, clusters=tuple(clusters)), {"inertia": sum(c.inertia for c in clusters)}
+
+
+# -- rounds -----------------------------------------------------------------------------------
+
+
+def _rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
+    """Every step's statistics from every silo: the centralised model, to rounding.
+
+    When a silo drops out and the quorum holds, the steps begin anew without it, so that no sum mixes two sets of silos.
+    """
+    while True:
+        try:
+            return _train_in_rounds(coordinator, scaler)
+        except SiloLostError:
+            continue
+
+
+def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
+    estimator, seeding = for_rounds(coordinator.plan.estimator)
+    members = list(coordinator.active)
+
+    def holder_of(trained: Estimator[Any]) -> Callable[[Any], Any]:
+        def step(state: Any) -> Any:
+            replies = coordinator.exchange(
+                "observe",
+                state=state_to_plain(state),
+                payload=_payload(scaler),
+                model_type=trained.model_type,
+                options=asdict(trained),  # type: ignore[call-overload]  # estimators are dataclasses
+            )
+            total = coordinator.total(replies, trained.observe(state))
+            if coordinator.active != members:
+                raise SiloLostError(f"silos {', '.join(coordinator.lost)} dropped out")
+            return trained.advance(state, total)
+
+        return step
+
+    features = coordinator.plan.features
+    if seeding is None:
+        state = _advanced(estimator, estimator.start(features), holder_of(estimator))
+    else:
+        seeds = _advanced(seeding, seeding.start(features), holder_of(seeding))
+        state = _advanced(estimator, estimator.start_at(seeding.model(seeds)), holder_of(estimator))
+    model: Any = estimator.model(state)
+    rows = sum(c.count for c in model.clusters) if hasattr(model, "clusters") else 0
+    return Federated(model, scaler, rows, estimator.progress(state), 0)
+
+
+def _advanced(estimator: Estimator[Any], state: Any, step: Callable[[Any], Any]) -> Any:
+    while not estimator.done(state):
+        state = step(state)
+    return state
+
+
+_STRATEGIES: Mapping[str, Callable[[Coordinator, Scaler | None], Federated]] = {
+    "one_shot": _one_shot,
+    "article": _article,
+    "rounds": _rounds,
+}

@@ -1,0 +1,1 @@
+"""How tasks reach silos and replies come back: in this process, or over NATS."""
