@@ -239,10 +239,12 @@ def test_statements_about_models() -> None:
 def test_every_create_has_a_kind_that_says_so() -> None:
     for form in STATEMENTS:
         if form.words[0] == "CREATE":
-            assert form.words[1].lower() in {"model", "table", "view"}
+            assert form.words[1].lower() in {"federated", "model", "silo", "table", "view"}
     for text, kind in (
         ("CREATE MODEL m AS SELECT 1", "create_model"),
         ("CREATE TEMP TABLE t AS SELECT 1", "create_table"),
         ("CREATE TEMP VIEW t AS SELECT 1", "create_view"),
+        ("CREATE SILO s OPTIONS (database = 'a')", "create_silo"),
+        ("CREATE FEDERATED MODEL m OVER SILOS (s) AS SELECT a FROM t", "create_federated_model"),
     ):
         assert one(text).kind == kind

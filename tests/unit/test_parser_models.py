@@ -6,6 +6,7 @@ import pytest
 from sqlglot import exp
 
 from hanse.errors import ParseError
+from hanse.sql import nodes
 from hanse.sql.nodes import CreateModel, Name, Option, TransformStep, UpdateModel
 from hanse.sql.parser import parse
 
@@ -179,3 +180,23 @@ def test_transform_steps() -> None:
 def test_a_transform_may_have_no_arguments() -> None:
     (step,) = create("CREATE MODEL m TRANSFORM (f() AS y) AS SELECT 1").transform
     assert step.arguments == ()
+
+
+def test_federated_statements() -> None:
+    text = (
+        "CREATE OR REPLACE FEDERATED MODEL `the g` TRANSFORM (vector_assembler(array(a)) f) OPTIONS (TYPE = 'kmeans') "
+        "OVER SILOS (one, `Zwölf`) AS SELECT a FROM t"
+    )
+    (made, explained) = parse(f"{text}; EXPLAIN EGRESS {text}")
+    assert isinstance(made, nodes.CreateFederatedModel)
+    assert (str(made.name), made.mode, [str(s) for s in made.silos]) == ("the g", "or_replace", ["one", "Zwölf"])
+    assert made.query_text == "SELECT a FROM t"
+    assert isinstance(explained, nodes.ExplainEgress)
+    assert explained.statement.silos[1].text == "Zwölf"
+    assert [s.kind for s in parse("SHOW SILOS; DROP SILO a; SHOW EGRESS; SHOW EGRESS FOR MODEL m; RESUME MODEL m")] == [
+        "show_silos",
+        "drop_silo",
+        "show_egress",
+        "show_egress",
+        "resume_model",
+    ]
