@@ -1,0 +1,222 @@
+"""Statements over stores in processes of their own, through a real broker, and what is left of them after real kills."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from federation_support import nats_server
+from stores_support import MARKER, SIZES, Hanse, League, centroids, journalled, model, silos
+
+import hanse
+from hanse.errors import FederationError
+from hanse.federation.audit import entries_of, verify
+
+ROUNDS = "STRATEGY = 'rounds', TIMEOUT = 60"
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[League]:
+    """The federation; two of its three stores are served all the time."""
+    if nats_server() is None:
+        pytest.skip("nats-server is neither beside this Python nor on the path")
+    made = League(tmp_path_factory.mktemp("stores"))
+    served = [made.serve(name) for name in ("north", "south")]
+    for process in served:
+        process.log.wait("is ready")
+    yield made
+    for process in served:
+        process.kill()
+    made.broker.kill()
+
+
+@pytest.fixture
+def west(stores: League) -> Iterator[Callable[..., Hanse]]:
+    """Starts the third store, held at a task or free; it is killed in the end."""
+    made: list[Hanse] = []
+
+    def start(*held: Any) -> Hanse:
+        made.append(stores.held("west", *held) if held else stores.serve("west"))
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.kill()
+
+
+@pytest.fixture
+def run(stores: League) -> Iterator[Callable[[Path, str], Hanse]]:
+    """Starts ``hanse run``; it is killed in the end."""
+    made: list[Hanse] = []
+
+    def start(workspace: Path, script: str) -> Hanse:
+        made.append(stores.run(workspace, script))
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def twin(stores: League) -> Mapping[str, Any]:
+    """What the same stores give within one process, undisturbed."""
+    with hanse.connect() as session:
+        session.sql("".join(stores.twin(name) for name in SIZES))
+        session.sql(model("g"))
+        session.sql(model("r", ROUNDS))
+        return {
+            "g": centroids(session, "g"),
+            "r": centroids(session, "r"),
+            "evaluated": session.sql("SELECT * FROM federated_evaluate(g, 1) ORDER BY silo").fetchall(),
+            "sent": sent(session, "g"),
+        }
+
+
+def sent(session: hanse.Session, name: str) -> set[tuple[Any, ...]]:
+    """Who answered what, in which shapes."""
+    return {(row[4], row[5], row[7]) for row in session.sql(f"SHOW EGRESS FOR MODEL {name}").fetchall()}
+
+
+def same(ours: list[tuple[Any, ...]], theirs: list[tuple[Any, ...]]) -> bool:
+    return np.array(ours) == pytest.approx(np.array(theirs), rel=1e-9, abs=1e-9)
+
+
+def ledgers(stores: League) -> Iterator[Path]:
+    for name in SIZES:
+        yield stores.config(name).parent / f"{name}.ledger"
+
+
+def test_the_whole_path_with_a_store_that_comes_late(
+    stores: League, west: Callable[..., Hanse], run: Callable[..., Hanse], twin: Mapping[str, Any], tmp_path: Path
+) -> None:
+    workspace = tmp_path / "w"
+    measured = "SELECT * FROM federated_evaluate(g, 1) ORDER BY silo;\nSHOW EGRESS FOR MODEL g;"
+    training = run(workspace, silos() + model("g") + measured)
+    journalled(workspace, "describe", "north", "south")
+    west()
+    assert training.ended() == 0, training.log.text
+    assert "warning" not in training.log.text
+    for name in SIZES:
+        assert re.search(rf"{name} .*summarize", training.out.text)
+    with hanse.connect(workspace, federation=stores.coordinator) as session:
+        assert same(centroids(session, "g"), twin["g"])
+        assert sent(session, "g") >= twin["sent"]
+        evaluated = session.sql("SELECT * FROM federated_evaluate(g, 1) ORDER BY silo").fetchall()
+        assert [row[0] for row in evaluated] == sorted(SIZES)
+        assert same([row[1:] for row in evaluated], [row[1:] for row in twin["evaluated"]])
+    with hanse.connect(registry=stores.config("west").parent / "registry.sqlite") as store:
+        assert [row[1] for row in store.sql("SHOW MODELS").fetchall()] == ["league.g"]
+    holds_no_row(stores, workspace)
+
+
+def holds_no_row(stores: League, workspace: Path) -> None:
+    """No customer and no value of a row stands in a ledger, in the journal or in what the broker logged.
+
+    The broker logs every message as it sees it.
+    """
+    for path in ledgers(stores):
+        assert verify(path).problems == ()
+        statistics = [json.loads(entry.payload).get("statistics", {}) for entry in entries_of(path) if entry.payload]
+        cells = [count for found in statistics for count in np.ravel(found.get("count", []))]
+        assert cells
+        assert min(cells) >= 10
+    seen = [path.read_bytes() for path in ledgers(stores)]
+    seen += [path.read_bytes() for path in workspace.glob("registry.sqlite*")]
+    logged = stores.broker.log.text
+    assert "MSG_PAYLOAD" in logged
+    assert "hanse.task.west" in logged
+    assert "customer_features" not in logged  # tasks are sealed too
+    seen.append(logged.encode())
+    values = [float(value) for rows in stores.rows.values() for value in rows.ravel()]
+    text = b"\n".join(seen)
+    assert MARKER.encode() not in text
+    assert [value for value in values if repr(value).encode() in text] == []
+    assert [value for value in values if struct.pack("<d", value) in text or struct.pack(">d", value) in text] == []
+
+
+def test_an_absent_store_is_named_or_stops_the_run(stores: League, run: Callable[..., Hanse], tmp_path: Path) -> None:
+    training = run(tmp_path / "w", silos() + model("met", "QUORUM = 2, TIMEOUT = 4") + model("missed", "TIMEOUT = 4"))
+    assert training.ended() == 1
+    assert "silo west took no part: no answer within 4 s" in training.log.text
+    assert "quorum missed: 2 of 3 silos take part, need 3 (west: no answer within 4 s)" in training.log.text
+    assert "Traceback" not in training.log.text
+    with hanse.connect(tmp_path / "w") as session:
+        assert [row[1] for row in session.sql("SHOW MODELS").fetchall()] == ["met"]
+        asked = session.sql("SHOW EGRESS FOR MODEL missed").fetchall()
+        assert {row[4] for row in asked if row[6] == "silent"} == {"west"}
+        with pytest.raises(FederationError, match="the last run of model missed failed"):
+            session.sql("RESUME MODEL missed")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind", "number"),
+    [
+        ("g", "TIMEOUT = 60, MIN_CUSTOMERS = 11", "describe", 0),
+        ("g", "TIMEOUT = 60, MIN_CUSTOMERS = 12", "moments", 0),
+        ("g", "TIMEOUT = 60, MIN_CUSTOMERS = 13", "summarize", 0),
+        ("r", ROUNDS + ", MIN_CUSTOMERS = 11", "observe", 4),
+    ],
+    ids=["describe", "moments", "summarize", "observe"],
+)
+def test_a_coordinator_that_was_killed_resumes_with_the_same_model(
+    stores: League,
+    west: Callable[..., Hanse],
+    run: Callable[..., Hanse],
+    twin: Mapping[str, Any],
+    tmp_path: Path,
+    name: str,
+    options: str,
+    kind: str,
+    number: int,
+) -> None:
+    workspace = tmp_path / "w"
+    third = west("before", kind, number)
+    training = run(workspace, silos() + model(name, options))
+    third.out.wait("held")
+    journalled(workspace, kind, "north", "south")
+    training.kill()
+    third.go()
+    with hanse.connect(workspace, federation=stores.coordinator) as session:
+        assert session.sql("SHOW MODELS").fetchall() == []
+        before = session.sql(f"SHOW EGRESS FOR MODEL {name}").fetchall()
+        session.sql(f"RESUME MODEL {name}")
+        assert same(centroids(session, name), twin[name])
+        after = session.sql(f"SHOW EGRESS FOR MODEL {name}").fetchall()
+    assert len(before) >= 2
+    assert set(map(str, before)) <= set(map(str, after))  # nobody was asked again for what is written down
+
+
+def test_a_store_that_is_killed_before_during_and_after_its_answer_comes_back(
+    stores: League, west: Callable[..., Hanse], run: Callable[..., Hanse], twin: Mapping[str, Any], tmp_path: Path
+) -> None:
+    third = west("before", "observe", 1)
+    training = run(tmp_path / "w", silos() + model("r", ROUNDS + ", MIN_CUSTOMERS = 12"))
+    for held in (("during", "observe"), ("after", "observe"), ()):
+        third.out.wait("held")
+        third.kill()
+        third = west(*held)
+    assert training.ended() == 0, training.log.text
+    with hanse.connect(tmp_path / "w") as session:
+        assert same(centroids(session, "r"), twin["r"])
+    assert [verify(path).problems for path in ledgers(stores)] == [()] * len(SIZES)
+
+
+def test_a_broker_that_is_killed_in_the_middle_of_a_run_comes_back(
+    stores: League, west: Callable[..., Hanse], run: Callable[..., Hanse], twin: Mapping[str, Any], tmp_path: Path
+) -> None:
+    third = west("after", "summarize")
+    training = run(tmp_path / "w", silos() + model("g", "TIMEOUT = 60, MIN_CUSTOMERS = 14"))
+    third.out.wait("held")
+    stores.broker.kill()
+    third.go()
+    stores.broker.start()
+    assert training.ended() == 0, training.log.text
+    with hanse.connect(tmp_path / "w") as session:
+        assert same(centroids(session, "g"), twin["g"])
