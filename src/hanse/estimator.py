@@ -140,6 +140,7 @@ def train(
     features: Sequence[str],
     holders: Iterable[Holder],
     progress: Progress | None = None,
+    first: Statistics | None = None,
 ) -> Training:
     """Train over any number of data holders; one loop serves local and federated training.
 
@@ -148,6 +149,7 @@ def train(
         features: the columns of the holders' relations.
         holders: who compute observations; at least one.
         progress: called after each round.
+        first: the total of the first observation, where another scan has taken it along.
 
     Raises:
         DataError: there is no holder, or the rows are not what the model needs.
@@ -159,7 +161,10 @@ def train(
     rounds = 0
     while not estimator.done(state):
         observation = estimator.observe(state)
-        total = reduce(Statistics.__add__, (holder(observation) for holder in parties))
+        if first is not None and rounds == 0:
+            total = first
+        else:
+            total = reduce(Statistics.__add__, (holder(observation) for holder in parties))
         state = estimator.advance(state, total)
         rounds += 1
         if progress is not None:

@@ -140,8 +140,8 @@ class Learner:
                 projected.append(f"{self.engine.text(weight)} AS {e.quote(WEIGHT)}")
             rows = stack.enter_context(self._scratch(f"SELECT {', '.join(projected)} FROM {source}"))
             inner = [f"f{i}" for i in range(len(names))]
-            spread = survey(self.engine, rows, inner, names, estimator)
-            trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress)
+            spread, first = survey(self.engine, rows, inner, names, estimator)
+            trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, first)
         model = trained.model.to_json()
         model["features"] = list(names)
         artifact = Artifact(

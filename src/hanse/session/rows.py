@@ -41,7 +41,9 @@ class Rows:
         return [(v, n) for v, n in self.engine.rows(f"SELECT {text}, count(*) FROM {self.relation} GROUP BY 1")]
 
 
-def survey(engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any) -> dict[str, Any]:
+def survey(
+    engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any
+) -> tuple[dict[str, Any], Statistics]:
     """One scan that finds out whether all rows are numbers; a second one counts those that are not.
 
     Args:
@@ -52,7 +54,7 @@ def survey(engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[
         estimator: what is to be trained on them.
 
     Returns:
-        ``rows``, and for each feature whether it is ``constant``.
+        ``rows``, and for each feature whether it is ``constant``; and what the estimator observes first, taken along.
 
     Raises:
         DataError: rows that cannot be trained on, counted, with their columns.
@@ -72,7 +74,10 @@ def survey(engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[
         w = e.column(WEIGHT)
         fits = e.both(e.is_number(w), e.at_least(w, e.number(0.0)))
         aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
-    found = engine.observe(relation, Observation(aggregates))
+    first = estimator.observe(estimator.start(inner))
+    assert first.cell is None  # nothing is known yet by which rows could be told apart
+    aggregates |= {f"first_{name}": aggregate for name, aggregate in first.aggregates.items()}
+    found = engine.observe(relation, Observation(aggregates, first.let))
     count = int(found["rows"])
     if count == 0:
         raise DataError("the SELECT gives no rows: there is nothing to train on")
@@ -93,7 +98,8 @@ def survey(engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[
             f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
             "overflow: scale them in the SELECT, or with TRANSFORM (standard_scaler(column) alias, ...)"
         )
-    return {"rows": count, "constant": (found["least"] == found["greatest"]).tolist()}
+    taken_along = Statistics({name: found[f"first_{name}"] for name in first.aggregates})
+    return {"rows": count, "constant": (found["least"] == found["greatest"]).tolist()}, taken_along
 
 
 def is_cosine(model: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     from hanse.session.federation import Federation
 
 __all__ = ["Session"]
+
+
+@contextlib.contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Let Python's garbage collector look less often while a statement makes and drops many small syntax trees."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], 50_000) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Session:
@@ -137,7 +150,8 @@ class Session:
             target = into if number == len(script) else None
             started = time.perf_counter()
             try:
-                outcome = statements.execute(self, statement, parameters, target, progress)
+                with _patient_collector():
+                    outcome = statements.execute(self, statement, parameters, target, progress)
             except KeyboardInterrupt:
                 raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
             except HanseError as error:
