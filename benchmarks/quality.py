@@ -147,7 +147,7 @@ def measure(bench: Bench) -> Measurement:
         name="quality",
         title="Quality",
         how=(
-            "Sum of squared distances to the centres of the clusters, measured from the labels, over the mean of "
+            "Sum of squared distances to the centroids, measured from the labels, over the mean of "
             f"scikit-learn's `BisectingKMeans(n_init=10)` with {seeds} seeds; below 1 is better. Features as in the "
             "story: order value, orders, lifetime, recency, in standard deviations. *Cross-joined* are the features as "
             "the article's own SQL makes them, every customer measured against every store.",
