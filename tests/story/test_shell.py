@@ -101,7 +101,7 @@ def test_tab_completes_and_history_lasts(tmp_path: Path) -> None:
         session.sql("CREATE TABLE customer_features AS SELECT 1234 AS order_value")
     with shell(tmp_path) as child:
         child.send("SELECT order_value FROM cust\t")
-        child.expect("customer_features")
+        child.expect("omer_features")
         child.send(";\r")
         child.expect("1234")
         child.expect(PROMPT)

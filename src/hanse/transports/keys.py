@@ -89,6 +89,8 @@ class PublicKey:
             _ = key.verifier, key.sealer
         except (ValueError, UnsupportedAlgorithm):
             raise UsageError(f"{where}: not a valid key: copy it anew from its owner") from None
+        if str(key) != str(text).strip():  # the last letter of base64 has bits that nothing reads
+            raise UsageError(f"{where}: the key was cut or mistyped: copy it anew from its owner")
         return key
 
 
