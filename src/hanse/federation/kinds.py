@@ -145,10 +145,7 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
     estimator = estimator_for(task)
     inner, view = _view(snapshot, task, weight=getattr(estimator, "weight_col", None))
     try:
-        kind = type(estimator.start(inner))
-        if unknown := set(task.state or ()) - {field.name for field in dataclasses.fields(kind)}:
-            raise ValueError(f"the state has unknown fields {sorted(unknown)}")
-        state = state_from_plain(kind, task.state)
+        state = state_from_plain(type(estimator.start(inner)), task.state)
         _check_state(state, len(inner))
         if hasattr(state, "features"):
             state = dataclasses.replace(state, features=tuple(inner))

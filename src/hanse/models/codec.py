@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 
-from hanse.errors import ShapeError
+from hanse.errors import ShapeError, nearest
 
 __all__ = ["state_from_plain", "state_to_plain"]
 
@@ -30,10 +32,40 @@ def state_from_plain(kind: type[Any], data: Any) -> Any:
     Raises:
         ShapeError: a field is missing, unknown or of another type.
     """
+    for where, held, unknown in _unknown(kind, data, "state"):
+        raise ShapeError(f"this is no {kind.__name__}: unknown field {where}.{unknown!s:.60}: {nearest(unknown, held)}")
     try:
         return msgspec.convert(data, type=kind, dec_hook=_decode)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise ShapeError(f"this is no {kind.__name__}: {error}") from None
+
+
+def _unknown(kind: Any, data: Any, where: str) -> Iterator[tuple[str, list[str], str]]:
+    """Fields that no dataclass has, also further down; msgspec itself refuses them of its own structs only.
+
+    Yields:
+        where it stands, the fields that there are, and the field.
+    """
+    if isinstance(data, dict):
+        for part in _dataclasses(kind):
+            held = [field.name for field in fields(part)]
+            hints = get_type_hints(part)
+            for name, value in data.items():
+                if name not in held:
+                    yield where, held, str(name)
+                else:
+                    yield from _unknown(hints[name], value, f"{where}.{name}")
+    elif isinstance(data, list | tuple) and any(True for _ in _dataclasses(kind)):
+        for number, value in enumerate(data):
+            yield from _unknown(kind, value, f"{where}[{number}]")
+
+
+def _dataclasses(kind: Any) -> Iterator[Any]:
+    """The dataclasses that a type hint names: ``Node`` of ``tuple[Node, ...] | None``."""
+    if is_dataclass(kind):
+        yield kind
+    for part in get_args(kind):
+        yield from _dataclasses(part)
 
 
 def _encode(value: Any) -> Any:
