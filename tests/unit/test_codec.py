@@ -47,7 +47,10 @@ def test_every_state_of_a_training_survives_the_wire(engine: DuckDB, kind: Any) 
 
 def plain() -> dict[str, Any]:
     state = state_to_plain(BisectingKMeans().start(("f0", "f1")))
-    return {**state, "tree": [{"count": 2.0, "sums": [1.0, 2.0], "sides": [1, 2], "pair": [[0.0, 0.0], [1.0, 1.0]]}, {}]}
+    return {
+        **state,
+        "tree": [{"count": 2.0, "sums": [1.0, 2.0], "sides": [1, 2], "pair": [[0.0, 0.0], [1.0, 1.0]]}, {}],
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from hanse.errors import FederationError, ShapeError
 from hanse.estimator import Observation
+from hanse.federation.checks import part_of, statistics_from
 from hanse.federation.journal import Journal
 from hanse.federation.plan import Plan
 from hanse.messages import Kind, Reply, Task, task_hash
-from hanse.statistics import FloatArray, Statistics
+from hanse.statistics import Statistics
 from hanse.transports.base import Transport
 from hanse.types import Progress
 
-__all__ = ["Coordinator", "SiloLostError", "statistics_from"]
+__all__ = ["Coordinator", "SiloLostError"]
 
 
 class SiloLostError(FederationError):
@@ -41,6 +40,7 @@ class Coordinator:
         run_id: a UUID in hex.
         progress: called after each round.
         clock: seconds since 1970.
+        rows: of each silo, as its moments in this run tell.
     """
 
     plan: Plan
@@ -53,6 +53,7 @@ class Coordinator:
     active: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, set[str]] = field(default_factory=dict)
+    rows: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.active = list(self.plan.silos)
@@ -121,7 +122,7 @@ class Coordinator:
         """Go on without a silo, and say why in the result."""
         if silo in self.active:
             self.active.remove(silo)
-        self.lost.setdefault(silo, why)
+        self.lost.setdefault(silo, why.removeprefix(f"silo {silo}: "))
 
     def check_quorum(self) -> None:
         """Stop when too few silos are left.
@@ -170,6 +171,8 @@ class Coordinator:
         for silo, reply in replies.items():
             try:
                 part = statistics_from(reply, observation)
+                if silo in self.rows and "count" in part:
+                    part_of(silo, part["count"], self.rows[silo], whole=False)
             except ShapeError as error:
                 self.lose(silo, str(error))
                 continue
@@ -178,38 +181,3 @@ class Coordinator:
         if len(self.lost) > lost or total is None:
             raise SiloLostError(f"silos {', '.join(self.lost)} dropped out")
         return total
-
-
-def statistics_from(reply: Reply, observation: Observation) -> Statistics:
-    """A reply's arrays, checked against what was asked.
-
-    Raises:
-        ShapeError: a name, a shape or a number is not what it must be; names silo, field and value.
-    """
-    arrays: dict[str, FloatArray] = {}
-    combine = {name: aggregate.combine for name, aggregate in observation.aggregates.items()}
-    for name in observation.aggregates:
-        if name not in reply.statistics:
-            raise ShapeError(f"silo {reply.silo}: statistic {name} is missing")
-        arrays[name] = checked(reply.silo, name, reply.statistics[name], observation.shape(name))
-    if "count" in arrays and np.any(arrays["count"] < 0):
-        raise ShapeError(f"silo {reply.silo}: count = {arrays['count'].min():g}: need 0 or more")
-    return Statistics(arrays, combine)
-
-
-def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> FloatArray:
-    """A nested list as an array of a given shape, all finite.
-
-    Raises:
-        ShapeError: it is not.
-    """
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ShapeError(f"silo {silo}: statistic {name} is no array of numbers") from None
-    if shape is not None and array.shape != shape:
-        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need {shape}")
-    if not np.all(np.isfinite(array)):
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ShapeError(f"silo {silo}: statistic {name}{list(place)} = {array[place]}: need finite numbers")
-    return array

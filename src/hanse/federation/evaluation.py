@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from hanse.errors import ShapeError
-from hanse.federation.coordinator import Coordinator, checked
+from hanse.federation.checks import checked, counted, in_range, spread_of
+from hanse.federation.coordinator import Coordinator
 from hanse.messages import Reply
 from hanse.metrics.clustering import ClusteringMetrics, ClusteringSums, metrics_of, sums_of
 from hanse.models.clusters import Cluster
@@ -58,19 +59,10 @@ def evaluated(
     if payloads:
         second = coordinator.exchange("evaluate", only=list(payloads), each=payloads)
         for silo, reply in second.items():
-            held = int((sums[silo].count > 0).sum())
             try:
-                total = Statistics(
-                    {
-                        "silhouette": checked(silo, "silhouette", reply.statistics.get("silhouette"), ()),
-                        "inertia": checked(silo, "inertia", reply.statistics.get("inertia"), ()),
-                        "distance": checked(silo, "distance", reply.statistics.get("distance"), (held,)),
-                    }
-                )
+                measures[silo] = metrics_of(sums[silo], _total(silo, reply, sums[silo]))
             except ShapeError as error:
                 coordinator.lose(silo, str(error))
-                continue
-            measures[silo] = metrics_of(sums[silo], total)
     coordinator.end()
     return measures
 
@@ -78,10 +70,26 @@ def evaluated(
 def _sums(silo: str, reply: Reply, origins: Any) -> ClusteringSums:
     k, d = origins.shape
     arrays = {
-        "count": checked(silo, "count", reply.statistics.get("count"), (k,)),
+        "count": counted(silo, "count", reply.statistics.get("count"), (k,)),
         "sum": checked(silo, "sum", reply.statistics.get("sum"), (k, d)),
         "square": checked(silo, "square", reply.statistics.get("square"), (k,)),
     }
-    if np.any(arrays["count"] < 0) or arrays["count"].sum() <= 0:
-        raise ShapeError(f"silo {silo}: counts {arrays['count'].tolist()}: need 0 or more, and some rows")
+    if not arrays["count"].sum():
+        raise ShapeError(f"silo {silo}: statistic count = {arrays['count'].tolist()}: need some rows")
+    spread_of(silo, "square", arrays["count"], (arrays["sum"] ** 2).sum(axis=1), arrays["square"])
     return sums_of(origins, Statistics(arrays))
+
+
+def _total(silo: str, reply: Reply, sums: ClusteringSums) -> Statistics:
+    """Phase 2, compared with what phase 1 leaves possible."""
+    held = sums.count > 0
+    rows = float(sums.count.sum())
+    silhouette = checked(silo, "silhouette", reply.statistics.get("silhouette"), ())
+    inertia = checked(silo, "inertia", reply.statistics.get("inertia"), ())
+    distance = checked(silo, "distance", reply.statistics.get("distance"), (int(held.sum()),))
+    in_range(silo, "silhouette", silhouette, abs(silhouette) > rows * (1 + 1e-9), f"{-rows:g} to {rows:g}, its rows")
+    within = float((sums.count * sums.spreads).sum())
+    off = abs(inertia - within) > 1e-6 * float(sums.squares.sum()) + 1e-12
+    in_range(silo, "inertia", inertia, off, f"{within:.17g}, as its sums of phase 1 tell")
+    in_range(silo, "distance", distance, distance < 0, "0 or more")
+    return Statistics({"silhouette": silhouette, "inertia": inertia, "distance": distance})

@@ -12,7 +12,8 @@ from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import FederationError, ShapeError, nearest
 from hanse.estimator import WEIGHT, Estimator, Model, train
-from hanse.federation.coordinator import Coordinator, SiloLostError, checked
+from hanse.federation.checks import checked, counted, in_range, part_of, spread_of
+from hanse.federation.coordinator import Coordinator, SiloLostError
 from hanse.federation.plan import Scaler
 from hanse.messages import Reply
 from hanse.models.catalog import for_rounds
@@ -96,11 +97,10 @@ def _moments(coordinator: Coordinator) -> Scaler:
     count, mean, square = 0.0, np.zeros(d), np.zeros(d)
     for silo, reply in coordinator.exchange("moments").items():
         try:
-            n = float(checked(silo, "count", reply.statistics.get("count"), ()))
+            n = float(counted(silo, "count", reply.statistics.get("count"), (), least=1))
             theirs = checked(silo, "mean", reply.statistics.get("mean"), (d,))
             spread = checked(silo, "m2", reply.statistics.get("m2"), (d,))
-            if n <= 0 or np.any(spread < 0):
-                raise ShapeError(f"silo {silo}: count = {n:g}, m2 = {spread.min():g}: need positive numbers")
+            in_range(silo, "m2", spread, spread < 0, "0 or more")
         except ShapeError as error:
             coordinator.lose(silo, str(error))
             continue
@@ -108,6 +108,7 @@ def _moments(coordinator: Coordinator) -> Scaler:
         square = square + spread + away**2 * count * n / (count + n)
         mean = mean + away * n / (count + n)
         count += n
+        coordinator.rows[silo] = n
     coordinator.check_quorum()
     if count < 2:
         raise FederationError("no silo released its moments: features cannot be standardised; see SHOW EGRESS")
@@ -161,11 +162,11 @@ def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
         try:
             sums = _rows_of(coordinator, silo, reply, "sum")
             squares = _rows_of(coordinator, silo, reply, "square")
-            count = checked(silo, "count", reply.statistics.get("count"), (len(sums),))
-            if len(squares) != len(sums) or np.any(count <= 0):
-                raise ShapeError(f"silo {silo}: counts {count.tolist()} do not fit {len(squares)} sums of squares")
-            if np.any(squares * count[:, None] < sums**2 * (1 - 1e-9) - 1e-9):
-                raise ShapeError(f"silo {silo}: sums of squares are smaller than the sums allow")
+            count = counted(silo, "count", reply.statistics.get("count"), (len(sums),), least=1)
+            checked(silo, "square", squares, sums.shape)
+            spread_of(silo, "square", count, sums, squares)
+            if silo in coordinator.rows:
+                part_of(silo, count, coordinator.rows[silo], whole=True)
         except ShapeError as error:
             coordinator.lose(silo, str(error))
             continue

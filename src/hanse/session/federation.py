@@ -274,8 +274,11 @@ class Federation:
             rows += [[silo, kind, shapes, told, left] for kind, shapes in _shapes(plan)]
         return rows
 
-    def evaluate(self, loaded: LoadedModel) -> dict[str, ClusteringMetrics | None]:
+    def evaluate(self, loaded: LoadedModel) -> tuple[dict[str, ClusteringMetrics | None], dict[str, str]]:
         """A federated model's measures, computed at each silo over its own rows; None where a silo released none.
+
+        Returns:
+            measures by silo, and why there are none by silo.
 
         Raises:
             BindError: the model was not trained over silos.
@@ -309,7 +312,8 @@ class Federation:
         with self.transport([known[silo] for silo in plan.silos]) as transport:
             coordinator = Coordinator(plan, transport, self.journal, run.run_id)
             clusters = loaded.model.clusters  # type: ignore[attr-defined]  # all model types so far are clusterings
-            return evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), clusters)
+            measures = evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), clusters)
+            return measures, coordinator.lost
 
 
 def silo_id(record: SiloRecord) -> str:

@@ -83,10 +83,12 @@ def _federated_evaluate(
     kinds = {"silo": "VARCHAR", **{n: "BIGINT" if n in whole else "DOUBLE" for n in names}}
     rows = []
     notes = []
-    for silo, measures in session.federation.evaluate(loaded).items():
+    found, lost = session.federation.evaluate(loaded)
+    for silo, measures in found.items():
         rows.append([silo, *(asdict(measures).values() if measures else [None] * len(names))])
         if measures is None:
-            notes.append(f"silo {silo} released no measures of model {loaded.info.name}")
+            why = lost.get(silo, "see SHOW EGRESS")
+            notes.append(f"silo {silo} released no measures of model {loaded.info.name}: {why}")
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds, tuple(notes))
 
 

@@ -1,0 +1,120 @@
+"""Whether what a silo sent can be right; every error names the silo, the field and the value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hanse.errors import ShapeError
+from hanse.estimator import Observation
+from hanse.messages import Reply
+from hanse.statistics import FloatArray, Statistics
+
+__all__ = ["checked", "counted", "in_range", "part_of", "spread_of", "statistics_from"]
+
+_TOLERANCE = 1e-6  # of the sums of squares: sums are taken in another order than the ones they are compared with
+
+
+def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> FloatArray:
+    """A nested list as an array of a given shape, all finite.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    if value is None:
+        raise ShapeError(f"silo {silo}: statistic {name} is missing")
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ShapeError(f"silo {silo}: statistic {name} = {value!r:.60} is no array of numbers") from None
+    if shape is not None and array.shape != shape:
+        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need {shape}")
+    in_range(silo, name, array, ~np.isfinite(array), "finite numbers")
+    return array
+
+
+def counted(silo: str, name: str, value: Any, shape: tuple[int, ...] | None, least: int = 0) -> FloatArray:
+    """Numbers of rows: whole, and ``least`` or more.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    array = checked(silo, name, value, shape)
+    in_range(silo, name, array, array < least, f"{least} or more")
+    in_range(silo, name, array, array != np.rint(array), "whole numbers of rows")
+    return array
+
+
+def in_range(silo: str, name: str, array: FloatArray, wrong: Any, need: str) -> None:
+    """Name the first number that is ``wrong``.
+
+    Raises:
+        ShapeError: there is one.
+    """
+    if np.any(wrong):
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = "".join(f"[{i}]" for i in place)
+        raise ShapeError(f"silo {silo}: statistic {name}{where} = {array[place]:.17g}: need {need}")
+
+
+def part_of(silo: str, count: FloatArray, rows: float, *, whole: bool) -> None:
+    """Compare counts of cells that hold no row twice with what the silo said before.
+
+    Args:
+        silo: who sent them.
+        count: of each cell.
+        rows: that the silo has, as it said in the moments of the same run.
+        whole: whether the cells hold every row, as local clusters do.
+
+    Raises:
+        ShapeError: the counts add up to something else.
+    """
+    total = float(count.sum())
+    if total > rows or (whole and total != rows):
+        need = "as many" if whole else "at most as many"
+        raise ShapeError(
+            f"silo {silo}: statistic count adds up to {total:.17g} rows, and in its moments it was {rows:.17g}: "
+            f"need {need}"
+        )
+
+
+def spread_of(silo: str, name: str, count: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+    """What sums of squares leave beside the sums: never negative, by Cauchy's inequality.
+
+    Args:
+        silo: who sent them.
+        name: of the sums of squares.
+        count: (k,) of each cell.
+        sums: (k, d) or, summed over features already, (k,) squared lengths of the sums.
+        squares: (k, d) or (k,).
+
+    Returns:
+        in the shape of ``squares``, sums of squared distances to the cells' means.
+
+    Raises:
+        ShapeError: a cell without rows holds something, or squares are smaller than the sums allow.
+    """
+    n = count if squares.ndim == 1 else count[:, None]
+    lengths = sums if sums.ndim == squares.ndim == 1 else sums**2
+    empty = np.broadcast_to(n == 0, squares.shape)
+    in_range(silo, name, squares, empty & (squares != 0), "0 for a cell without rows")
+    spread: FloatArray = squares - lengths / np.maximum(n, 1.0)
+    in_range(silo, name, squares, spread < -_TOLERANCE * np.abs(squares), "at least the square of the sum over count")
+    return np.maximum(spread, 0.0)
+
+
+def statistics_from(reply: Reply, observation: Observation) -> Statistics:
+    """A reply's arrays, checked against what was asked.
+
+    Raises:
+        ShapeError: a name, a shape or a number is not what it must be; names silo, field and value.
+    """
+    statistics: Mapping[str, Any] = reply.statistics
+    arrays: dict[str, FloatArray] = {}
+    combine = {name: aggregate.combine for name, aggregate in observation.aggregates.items()}
+    for name in observation.aggregates:
+        check = counted if name == "count" else checked
+        arrays[name] = check(reply.silo, name, statistics.get(name), observation.shape(name))
+    return Statistics(arrays, combine)
