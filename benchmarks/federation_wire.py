@@ -81,7 +81,9 @@ def serve_parties(league: Path, parties: Sequence[str]) -> None:
         table = tomllib.loads((folder / "silo.toml").read_text())["federation"]
         settings = ConnectionSettings.from_table(table, folder)
         options = {"stop": threading.Event(), "tell": lambda line: None}
-        threads.append(threading.Thread(target=serve, args=(settings, answer), kwargs=options, daemon=True))
+        threads.append(
+            threading.Thread(target=serve, args=(settings, lambda task, _: answer(task)), kwargs=options, daemon=True)
+        )
         threads[-1].start()
     for thread in threads:
         thread.join()

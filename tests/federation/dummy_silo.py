@@ -12,7 +12,7 @@ from hanse.transports.nats import serve
 from hanse.transports.settings import ConnectionSettings
 
 
-def answer(task: Task) -> Reply:
+def answer(task: Task, coordinator: str) -> Reply:
     print(f"task {task.round}", flush=True)
     if sys.argv[2] == "ask":
         sys.stdin.readline()

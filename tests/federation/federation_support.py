@@ -12,10 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hanse.messages import Reply, Task, task_hash
+from hanse.transports.keys import Identity
+from hanse.transports.settings import CoordinatorSettings
 
 HERE = Path(__file__).resolve().parent
 WAIT_S = 60.0
@@ -167,10 +170,12 @@ class Serving:
         self.diagnostics = Diagnostics()
         self.failure: Exception | None = None
         self.answered: list[Task] = []
+        self.coordinators: list[str] = []
         self._ready, self._stop = threading.Event(), threading.Event()
 
-        def noted(asked: Task) -> Reply:
+        def noted(asked: Task, coordinator: str) -> Reply:
             self.answered.append(asked)
+            self.coordinators.append(coordinator)
             return answer(asked)
 
         def run() -> None:
@@ -199,6 +204,19 @@ class Serving:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def second_coordinator(league: Path, *silos: str) -> CoordinatorSettings:
+    """A coordinator with keys of its own, whom some silos answer as well; they read it when they start."""
+    settings = CoordinatorSettings.load(league / "coordinator.toml")
+    identity = Identity.generate()
+    path = league / "coordinator" / "second.key"
+    path.write_text(identity.text())
+    path.chmod(0o600)
+    for silo in silos:
+        file = league / silo / "silo.toml"
+        file.write_text(file.read_text().replace("coordinators = [", f'coordinators = ["{identity.public}", ', 1))
+    return replace(settings, connection=replace(settings.connection, identity=path))
 
 
 def names(replies: Sequence[Reply]) -> list[str]:

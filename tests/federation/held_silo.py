@@ -34,7 +34,7 @@ def hold(task: Task) -> None:
 answer, release = Silo.answer, Silo._release
 
 
-def held_answer(self: Silo, task: Task, *, coordinator: str = "") -> Reply:
+def held_answer(self: Silo, task: Task, *, coordinator: str) -> Reply:
     if WHEN == "before":
         hold(task)
     reply = answer(self, task, coordinator=coordinator)

@@ -111,11 +111,12 @@ class League:
         """A silo that stops at a task; see held_silo.py."""
         return Hanse(str(self.config(name)), when, kind, str(number), program=(str(HERE / "held_silo.py"),))
 
-    def run(self, workspace: Path, script: str) -> Hanse:
-        """``hanse run`` of a script."""
+    def run(self, workspace: Path, script: str, held: str = "") -> Hanse:
+        """``hanse run`` of a script; it may stop at a point of its training, see held_coordinator.py."""
         file = workspace.with_suffix(".sql")
         file.write_text(script)
-        return Hanse("run", str(file), "--federation", str(self.coordinator), "-w", str(workspace), "--rows", "0")
+        arguments = ("run", str(file), "--federation", str(self.coordinator), "-w", str(workspace), "--rows", "0")
+        return Hanse(*arguments, program=(str(HERE / "held_coordinator.py"), held)) if held else Hanse(*arguments)
 
     def twin(self, name: str) -> str:
         """CREATE SILO of the same store within this process."""

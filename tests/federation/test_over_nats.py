@@ -55,8 +55,8 @@ def run(stores: League) -> Iterator[Callable[[Path, str], Hanse]]:
     """Starts ``hanse run``; it is killed in the end."""
     made: list[Hanse] = []
 
-    def start(workspace: Path, script: str) -> Hanse:
-        made.append(stores.run(workspace, script))
+    def start(workspace: Path, script: str, *held: str) -> Hanse:
+        made.append(stores.run(workspace, script, *held))
         return made[-1]
 
     yield start
@@ -74,6 +74,7 @@ def twin(stores: League) -> Mapping[str, Any]:
         return {
             "g": centroids(session, "g"),
             "r": centroids(session, "r"),
+            "model": session.registry.load("g")[1].model,
             "evaluated": session.sql("SELECT * FROM federated_evaluate(g, 1) ORDER BY silo").fetchall(),
             "sent": sent(session, "g"),
         }
@@ -191,6 +192,68 @@ def test_a_coordinator_that_was_killed_resumes_with_the_same_model(
         after = session.sql(f"SHOW EGRESS FOR MODEL {name}").fetchall()
     assert len(before) >= 2
     assert set(map(str, before)) <= set(map(str, after))  # nobody was asked again for what is written down
+
+
+@pytest.mark.parametrize("when", ["trained", "registered", "install", "finish", "offered"])
+def test_a_coordinator_that_was_killed_after_its_last_round_resumes_to_the_end(
+    stores: League,
+    west: Callable[..., Hanse],
+    run: Callable[..., Hanse],
+    twin: Mapping[str, Any],
+    tmp_path: Path,
+    when: str,
+) -> None:
+    workspace, name = tmp_path / "w", f"killed_{when}"
+    if when in ("install", "finish"):
+        third = west("before", when)
+        training = run(workspace, silos() + model(name))
+        third.out.wait("held")
+        journalled(workspace, when, "north", "south")
+        training.kill()
+        third.kill()
+        west()
+    else:
+        west()
+        training = run(workspace, silos() + model(name), when)
+        training.out.wait("held")
+        training.kill()
+    with hanse.connect(workspace, federation=stores.coordinator) as session:
+        before = [row[1:3] for row in session.sql("SHOW MODELS").fetchall()]
+        assert before == ([] if when == "trained" else [(name, 1)])
+        session.sql(f"RESUME MODEL {name}")
+        assert [row[1:3] for row in session.sql("SHOW MODELS").fetchall()] == [(name, 1)]
+        assert session.registry.load(name)[1].model == twin["model"]  # to the last bit
+        offered = [row[4] for row in session.sql(f"SHOW EGRESS FOR MODEL {name}").fetchall() if row[5] == "install"]
+        assert sorted(offered) == sorted(SIZES)
+        with pytest.raises(FederationError, match=f"the last run of model {name} is done: there is nothing to resume"):
+            session.sql(f"RESUME MODEL {name}")
+    for silo in SIZES:
+        assert installed(stores, silo, name) == 1
+
+
+def installed(stores: League, silo: str, name: str) -> int:
+    """How often a store took a model over, by its ledger; its registry must have it."""
+    folder = stores.config(silo).parent
+    with hanse.connect(registry=folder / "registry.sqlite") as store:
+        assert f"league.{name}" in [row[1] for row in store.sql("SHOW MODELS").fetchall()]
+    entries = [entry for entry in entries_of(folder / f"{silo}.ledger") if entry.kind == "install"]
+    return sum(f'"name":"league.{name}"' in entry.payload for entry in entries)
+
+
+def test_a_store_that_kept_silent_when_the_model_was_offered_is_offered_it_again(
+    stores: League, west: Callable[..., Hanse], run: Callable[..., Hanse], tmp_path: Path
+) -> None:
+    third = west("before", "install")
+    training = run(tmp_path / "w", silos() + model("late", "TIMEOUT = 4"))
+    assert training.ended() == 0, training.log.text
+    told = "silo west did not take the model over: no answer within 4 s; RESUME MODEL late offers it again"
+    assert told in training.log.text
+    third.go()
+    with hanse.connect(tmp_path / "w", federation=stores.coordinator) as session:
+        session.sql("RESUME MODEL late")
+        with pytest.raises(FederationError, match="there is nothing to resume"):
+            session.sql("RESUME MODEL late")
+    assert [installed(stores, silo, "late") for silo in SIZES] == [1, 1, 1]
 
 
 def test_a_store_that_is_killed_before_during_and_after_its_answer_comes_back(

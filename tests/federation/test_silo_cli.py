@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation_support import Broker, Lines
+from federation_support import Broker, Lines, second_coordinator
 from silo_support import blobs, fill, new_run, silo_toml, task
 
 from hanse.cli.silo import app
@@ -19,6 +19,7 @@ from hanse.federation.audit import entries_of, verify
 from hanse.federation.config import SiloConfig
 from hanse.federation.silo import Silo
 from hanse.transports.nats import Nats
+from hanse.transports.settings import CoordinatorSettings
 
 
 def run(*arguments: str) -> None:
@@ -117,13 +118,19 @@ def start(config: Path) -> tuple[subprocess.Popen[str], Lines]:
     return process, Lines(process.stderr)
 
 
-def test_a_silo_that_is_served_answers_over_the_broker_and_again_after_a_kill(
-    league: Path, broker: Broker, coordinator: Nats
-) -> None:
+def publishing(league: Path) -> Path:
+    """Silo a's file, with 100 rows to publish."""
     fill(league / "a" / "a.duckdb", blobs([60, 40]))
     config = league / "a" / "silo.toml"
     publish = '[publish.features]\nrelation = "features"\ncustomer = "customer_id"\ncolumns = ["x", "y"]\n'
     config.write_text(f"{config.read_text()}\n{publish}")
+    return config
+
+
+def test_a_silo_that_is_served_answers_over_the_broker_and_again_after_a_kill(
+    league: Path, broker: Broker, coordinator: Nats
+) -> None:
+    config = publishing(league)
     asked = task("moments", new_run(), silo="a")
     replies = []
     for _ in range(2):
@@ -137,7 +144,32 @@ def test_a_silo_that_is_served_answers_over_the_broker_and_again_after_a_kill(
     assert replies[0] == replies[1]
     assert verify(league / "a" / "a.ledger", (replies[0].ledger_head,)).problems == ()
     (entry,) = entries_of(league / "a" / "a.ledger")
-    assert entry.coordinator.startswith("hanse-")
+    assert entry.coordinator == str(
+        CoordinatorSettings.load(league / "coordinator.toml").connection.own_identity().public
+    )
+
+
+def test_the_ledger_says_which_of_two_coordinators_asked(league: Path, broker: Broker, coordinator: Nats) -> None:
+    publishing(league)
+    settings = second_coordinator(league, "a")
+    process, log = start(league / "a" / "silo.toml")
+    log.wait("silo a is ready")
+    asked = task("moments", new_run(), silo="a")
+    other = Nats(settings)
+    try:
+        replies = [reply for way in (coordinator, other, coordinator) for reply in way.ask({"a": asked}, 30)]
+    finally:
+        other.close()
+        process.kill()
+        process.wait()
+    assert replies[0] == replies[2]
+    assert replies[0].statistics == replies[1].statistics
+    first, second = entries_of(league / "a" / "a.ledger")  # the third is the first again
+    assert first.coordinator == str(
+        CoordinatorSettings.load(league / "coordinator.toml").connection.own_identity().public
+    )
+    assert second.coordinator == str(settings.connection.own_identity().public)
+    assert (first.decision, second.decision) == ("released", "repeated")
 
 
 def test_a_served_silo_stops_when_it_is_told_to(league: Path, broker: Broker) -> None:

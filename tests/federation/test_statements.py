@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -217,6 +218,35 @@ def test_resume_ends_with_the_same_model(
     assert len(asked) == len(set(asked))  # nobody was asked twice
     with pytest.raises(FederationError, match="the last run of model cut is done"):
         league.sql("RESUME MODEL cut")
+
+
+def test_resume_does_not_mix_replies_of_another_task_in(league: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a change of Hanse, whose next version may ask in another way."""
+    exchange, task = Coordinator.exchange, Coordinator._task
+
+    def dying(self: Coordinator, kind: Any, **fields: Any) -> Any:
+        if kind == "summarize":
+            raise _Killed
+        return exchange(self, kind, **fields)
+
+    monkeypatch.setattr(Coordinator, "exchange", dying)
+    with pytest.raises(_Killed):
+        league.sql(statement("cut"))
+    monkeypatch.setattr(Coordinator, "exchange", exchange)
+    monkeypatch.setattr(
+        Coordinator, "_task", lambda self, *given: msgspec.structs.replace(task(self, *given), min_customers=11)
+    )
+    with pytest.raises(FederationError, match="round 0 of model cut: silo alpha answered another task"):
+        league.sql("RESUME MODEL cut")
+    assert league.sql("SHOW MODELS").fetchall() == []
+
+
+def test_a_model_that_was_dropped_is_not_made_again_to_be_offered(league: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hanse.federation.journal.Journal.silent", lambda *_: ["beta"])
+    league.sql(statement())
+    league.sql("DROP MODEL g")
+    with pytest.raises(FederationError, match="the last run of model g is done, and its model was dropped"):
+        league.sql("RESUME MODEL g")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import logging
 import threading
 
 import pytest
-from federation_support import WAIT_S, echo, names, task, until
+from federation_support import WAIT_S, echo, names, second_coordinator, task, until
 
 from hanse.errors import TransportError, UsageError
 from hanse.messages import task_hash
@@ -137,17 +137,24 @@ def test_a_broker_killed_between_rounds_does_not_matter(make_broker, coordinator
         assert len(list(coordinator.ask({"a": task("a", round_)}, WAIT_S))) == 1
 
 
-def test_two_coordinators_share_a_silo(broker, league, coordinator, serving):
+def test_two_coordinators_share_a_silo_that_knows_who_asks(broker, league, coordinator, serving):
     from hanse.transports.nats import Nats
     from hanse.transports.settings import CoordinatorSettings
 
-    serving("a")
-    other = Nats(CoordinatorSettings.load(league / "coordinator.toml"))
+    settings = second_coordinator(league, "a")
+    silo = serving("a")
+    other = Nats(settings)
     try:
         here = coordinator.ask({"a": task("a", payload={"who": 1.0})}, WAIT_S)
         there = other.ask({"a": task("a", payload={"who": 2.0})}, WAIT_S)
         assert next(there).facts == {"payload": {"who": 2.0}}
         assert next(here).facts == {"payload": {"who": 1.0}}
+        keys = {
+            1.0: str(CoordinatorSettings.load(league / "coordinator.toml").connection.own_identity().public),
+            2.0: str(settings.connection.own_identity().public),
+        }
+        asked = zip(silo.answered, silo.coordinators, strict=True)
+        assert {task.payload["who"]: key for task, key in asked} == keys
     finally:
         other.close()
 

@@ -77,10 +77,9 @@ def serve(config: ConfigOption) -> Action:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         with Silo(loaded) as silo:
-            only = str(settings.coordinators[0]) if len(settings.coordinators) == 1 else ""
 
-            def answer(task: Task) -> Reply:
-                return silo.answer(task, coordinator=only)
+            def answer(task: Task, coordinator: str) -> Reply:
+                return silo.answer(task, coordinator=coordinator)
 
             nats.serve(settings, answer, stop=stop, ready=lambda: note(f"silo {loaded.name} is ready"))
 

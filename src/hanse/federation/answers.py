@@ -25,7 +25,7 @@ class Answers:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._read = 0
-        self._by_task: dict[str, int] = {}
+        self._by_task: dict[tuple[str, str], int] = {}
         self._by_plan: dict[str, list[int]] = {}
         self._finished: set[tuple[str, str]] = set()
         self._data: dict[tuple[str, str, str], str] = {}
@@ -34,7 +34,7 @@ class Answers:
         for index in range(self._read, len(self._ledger.entries)):
             entry = self._ledger.entries[index]
             if entry.decision in ("released", "repeated") or entry.lasting:
-                self._by_task[entry.task] = index
+                self._by_task[entry.task, entry.coordinator] = index
             if entry.decision == "released":
                 self._by_plan.setdefault(entry.plan, []).append(index)
             if entry.decision in ("released", "repeated") and entry.data:
@@ -43,10 +43,13 @@ class Answers:
                 self._finished.add((entry.run, entry.silo))
         self._read = len(self._ledger.entries)
 
-    def of_task(self, task_hash: str) -> Reply | None:
-        """The very answer that this task got, byte for byte; None if it got none."""
+    def of_task(self, task_hash: str, coordinator: str) -> Reply | None:
+        """The very answer that this coordinator's task got, byte for byte; None if it got none.
+
+        Another coordinator with the same task is answered anew, so that the ledger says who has heard what.
+        """
         self._update()
-        index = self._by_task.get(task_hash)
+        index = self._by_task.get((task_hash, coordinator))
         if index is None:
             return None
         return msgspec.structs.replace(self._reply(index), ledger_head=self._ledger.hashes[index])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanse.errors import FederationError, ShapeError
+from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
 from hanse.federation.checks import part_of, statistics_from
 from hanse.federation.journal import Journal
@@ -52,8 +52,10 @@ class Coordinator:
     round: int = 0
     active: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     reasons: dict[str, set[str]] = field(default_factory=dict)
     rows: dict[str, float] = field(default_factory=dict)
+    journalled: dict[int, dict[str, Reply | None]] | None = None
 
     def __post_init__(self) -> None:
         self.active = list(self.plan.silos)
@@ -82,26 +84,15 @@ class Coordinator:
         """
         round_, self.round = self.round, self.round + 1
         asked = list(self.active if only is None else only)
-        known = self.journal.replies(self.run_id, round_)
-        tasks = {
-            silo: self._task(kind, round_, silo, {**fields, **(each or {}).get(silo, {})})
-            for silo in asked
-            if silo not in known
-        }
-        if tasks:
-            expected = {silo: task_hash(task) for silo, task in tasks.items()}
-            for reply in self.transport.ask(tasks, self.plan.options.timeout):
-                if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
-                    self.journal.record(self.run_id, round_, reply.silo, kind, reply)
-                    known[reply.silo] = reply
-            for silo in tasks:
-                if silo not in known:
-                    self.journal.record(self.run_id, round_, silo, kind, None)
-                    known[silo] = None
+        tasks = {silo: self._task(kind, round_, silo, {**fields, **(each or {}).get(silo, {})}) for silo in asked}
+        known = self._known(kind, tasks)
+        if open_ := {silo: task for silo, task in tasks.items() if silo not in known}:
+            self._ask(kind, round_, open_, known)
         accepted = {}
         for silo in asked:
             answer = known.get(silo)
             if answer is None:
+                self.silent.add(silo)
                 self.lose(silo, f"no answer within {self.plan.options.timeout:g} s")
             elif answer.status != "ok":
                 self.lose(silo, f"{answer.status}: {answer.message or ', '.join(r.code for r in answer.reasons)}")
@@ -113,10 +104,45 @@ class Coordinator:
             self.progress(f"{kind}", {"round": round_, "silos": len(accepted)})
         return accepted
 
+    def _known(self, kind: Kind, tasks: Mapping[str, Task]) -> dict[str, Reply | None]:
+        """What the journal holds of these tasks; who kept silent when the model was offered is asked again.
+
+        Raises:
+            FederationError: the journal's reply answers something else.
+        """
+        if self.journalled is None:
+            self.journalled = self.journal.replies(self.run_id)
+        known = {}
+        for silo, task in tasks.items():
+            found = self.journalled.get(task.round, {})
+            reply = found.get(silo)
+            if silo not in found or (reply is None and kind == "install"):
+                continue
+            if reply is not None and reply.task_hash != task_hash(task) and kind != "install":
+                raise FederationError(
+                    f"round {task.round} of model {self.plan.model}: silo {silo} answered another task than the "
+                    "one to be asked now; Hanse or a CREATE SILO has changed since: begin a new run"
+                )
+            known[silo] = reply
+        return known
+
+    def _ask(self, kind: Kind, round_: int, tasks: Mapping[str, Task], known: dict[str, Reply | None]) -> None:
+        """Ask, and have every reply and every silence on disk before any of them counts."""
+        expected = {silo: task_hash(task) for silo, task in tasks.items()}
+        with self.journal.recording(self.run_id, round_, kind) as record:
+            for reply in self.transport.ask(tasks, self.plan.options.timeout):
+                if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
+                    record(reply.silo, reply)
+                    known[reply.silo] = reply
+            for silo in tasks:
+                if silo not in known:
+                    record(silo, None)
+                    known[silo] = None
+
     def end(self) -> None:
-        """Tell the silos that the run is over; one that does not hear it deletes its snapshot when it expires."""
-        with contextlib.suppress(FederationError):
-            self.exchange("finish")
+        """Tell all silos that answered that the run is over; one that does not hear it deletes its snapshot later."""
+        with contextlib.suppress(FederationError, TransportError):
+            self.exchange("finish", only=[silo for silo in self.plan.silos if silo not in self.silent])
 
     def lose(self, silo: str, why: str) -> None:
         """Go on without a silo, and say why in the result."""

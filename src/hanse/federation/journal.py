@@ -6,8 +6,13 @@ tasks are asked again, and what the journal holds is not asked twice. SHOW EGRES
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Mapping, Sequence
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +22,9 @@ import sqlalchemy as sa
 
 from hanse.errors import FederationError, RegistryError, nearest
 from hanse.messages import Reply, decode, encode
-from hanse.registry_database import Database, federated_reply, federated_run, silo
+from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
-__all__ = ["Journal", "Received", "Run", "SiloRecord", "shapes_of"]
+__all__ = ["Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class Run:
     parameters: Mapping[str, Any]
     status: str
     created: str
+
+    @classmethod
+    def new(cls, model: str, statement: str, parameters: Mapping[str, Any], status: str = "open") -> Run:
+        """A run that begins now."""
+        return cls(uuid.uuid4().hex, model, statement, parameters, status, now())
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class Journal:
         """
         try:
             with self._database.writing() as connection:
-                row = {"name_key": name.lower(), "name": name, "options": _plain(options), "created": _now()}
+                row = {"name_key": name.lower(), "name": name, "options": _plain(options), "created": now()}
                 connection.execute(silo.insert().values(**row))
         except RegistryError:
             raise FederationError(f"silo {name} exists already: DROP SILO {name} first") from None
@@ -159,22 +169,95 @@ class Journal:
 
     # -- replies ------------------------------------------------------------------------------
 
-    def record(self, run_id: str, round_: int, silo_name: str, kind: str, reply: Reply | None) -> None:
-        """Write a reply down, or (None) that the silo kept silent until the deadline; the first one stands."""
-        data = b"" if reply is None else encode(reply)
-        row = {"run_id": run_id, "round": round_, "silo": silo_name, "kind": kind, "received": _now(), "reply": data}
-        try:
-            with self._database.writing() as connection:
-                connection.execute(federated_reply.insert().values(**row))
-        except RegistryError:
-            return
+    @contextlib.contextmanager
+    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Callable[[str, Reply | None], None]]:
+        """Write the replies of a round down while it goes on; all of them are on disk when the block ends.
 
-    def replies(self, run_id: str, round_: int) -> dict[str, Reply | None]:
-        """What is known of a round: by silo its reply, or None where it kept silent."""
-        query = sa.select(federated_reply).where(federated_reply.c.run_id == run_id, federated_reply.c.round == round_)
+        They are written on a thread of its own, each time as many as have come: a commit costs the same for one as for
+        many. A reply that was cut off before its commit is asked for again; the silo repeats it from its ledger.
+
+        Yields:
+            takes a silo and its reply, or None where it kept silent until the deadline.
+        """
+        given: queue.SimpleQueue[tuple[str, Reply | None] | None] = queue.SimpleQueue()
+        future: Future[None] = Future()
+        writer = threading.Thread(target=self._write, args=(given, future, run_id, round_, kind), name="hanse-journal")
+        writer.start()
+        try:
+            yield lambda silo_name, reply: given.put((silo_name, reply))
+        finally:
+            given.put(None)
+            writer.join()
+        future.result()
+
+    def _write(
+        self,
+        given: queue.SimpleQueue[tuple[str, Reply | None] | None],
+        future: Future[None],
+        run_id: str,
+        round_: int,
+        kind: str,
+    ) -> None:
+        try:
+            more = True
+            while more:
+                batch = [given.get()]
+                while not given.empty():
+                    batch.append(given.get())
+                more = None not in batch
+                rows = dict(item for item in batch if item is not None)
+                if rows:
+                    try:
+                        self._record(run_id, round_, kind, rows)
+                    except ConflictError:  # another process resumes the same run, and was first
+                        self._record(run_id, round_, kind, rows)
+        except BaseException as error:  # noqa: BLE001  # it is raised where the block ends
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
+        """One transaction; of two replies the first stands, but one that comes after silence is kept."""
+        received = now()
+        key = (federated_reply.c.run_id == run_id) & (federated_reply.c.round == round_)
+        known = sa.select(federated_reply.c.silo, sa.func.length(federated_reply.c.reply).label("size_bytes")).where(
+            key
+        )
+        with self._database.writing() as connection:
+            sizes = {row.silo: row.size_bytes for row in connection.execute(known)}
+            rows = [
+                {"silo": name, "received": received, "reply": b"" if reply is None else encode(reply)}
+                for name, reply in replies.items()
+                if name not in sizes or (reply is not None and not sizes[name])
+            ]
+            for row in (row for row in rows if row["silo"] in sizes):
+                connection.execute(
+                    federated_reply.update().where(key, federated_reply.c.silo == row["silo"]).values(row)
+                )
+            fresh = [
+                row | {"run_id": run_id, "round": round_, "kind": kind} for row in rows if row["silo"] not in sizes
+            ]
+            if fresh:
+                connection.execute(federated_reply.insert(), fresh)
+
+    def replies(self, run_id: str) -> dict[int, dict[str, Reply | None]]:
+        """What is known of a run: by round and silo its reply, or None where it kept silent."""
+        query = sa.select(federated_reply).where(federated_reply.c.run_id == run_id)
+        found: dict[int, dict[str, Reply | None]] = {}
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-        return {r.silo: decode(r.reply, Reply) if r.reply else None for r in rows}
+            for row in connection.execute(query):
+                found.setdefault(row.round, {})[row.silo] = decode(row.reply, Reply) if row.reply else None
+        return found
+
+    def silent(self, run_id: str, kind: str) -> list[str]:
+        """The silos that kept silent when a run asked them for this."""
+        query = sa.select(federated_reply.c.silo).where(
+            federated_reply.c.run_id == run_id,
+            federated_reply.c.kind == kind,
+            sa.func.length(federated_reply.c.reply) == 0,
+        )
+        with self._database.reading() as connection:
+            return sorted(connection.scalars(query))
 
     def received(self, model: str | None) -> Sequence[Received]:
         """All replies in order, of one model or of all."""
@@ -207,7 +290,8 @@ def shapes_of(reply: Reply) -> str:
     return ", ".join(f"{name} {np.shape(value)}" for name, value in sorted(reply.statistics.items()))
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment: ISO-8601, UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 

@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         time: ISO-8601, UTC.
         decision: ``released``, ``repeated``, ``refused``, ``failed``, ``recovered`` (a torn line was moved aside) or
             ``pruned`` (older entries were removed by the retention setting).
-        coordinator: whose task it was, as the transport knows.
+        coordinator: whose task it was: the key that signed it; ``in this process`` for one without a wire.
         silo: the silo id that was asked.
         relation: the published relation, with its store.
         run: of the task.

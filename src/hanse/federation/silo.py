@@ -30,9 +30,12 @@ from hanse.federation.tally import Asked
 from hanse.messages import PROTOCOL, Reason, Reply, Task, encode, task_hash
 from hanse.statistics import BoolArray
 
-__all__ = ["Silo"]
+__all__ = ["IN_PROCESS", "Silo"]
 
 _PATIENCE_S: Final = 10.0
+IN_PROCESS: Final = "in this process"
+"""What the ledger calls a coordinator that shares the silo's process; elsewhere it is a key."""
+
 _STRATEGY_FREE: Final = ("describe", "install", "finish")
 
 
@@ -138,15 +141,15 @@ class Silo:
     def _store(self, id_: str) -> str | None:
         return unquote(id_[len(self.config.name) + 1 :]) if "/" in id_ else None
 
-    def answer(self, task: Task, *, coordinator: str = "") -> Reply:
+    def answer(self, task: Task, *, coordinator: str = IN_PROCESS) -> Reply:
         """Answer a task, or say why not.
 
         Args:
             task: from a coordinator whom the transport knows.
-            coordinator: its key, for the ledger.
+            coordinator: its key, for the ledger; in process there is none.
 
         Returns:
-            the reply, the same bytes for the same task hash; its ledger entry is on disk.
+            the reply, the same bytes for the same task of the same coordinator; its ledger entry is on disk.
 
         Raises:
             HanseError: the ledger cannot be written: then nothing may leave.
@@ -156,7 +159,7 @@ class Silo:
             try:
                 self._check(task)
                 with self.ledger.locked():
-                    known = self._answers.of_task(hash_)
+                    known = self._answers.of_task(hash_, coordinator)
                 if known is not None:
                     return known
                 return self._decide(task, hash_, coordinator)
@@ -198,7 +201,7 @@ class Silo:
             raise RefusalError("policy", f"model type {task.model_type:.60}: this silo allows {types}")
 
     def _decide(self, task: Task, hash_: str, coordinator: str) -> Reply:
-        if self._answers.finished(task.run, task.silo):
+        if task.kind != "install" and self._answers.finished(task.run, task.silo):
             raise RefusalError("finished", "the run has ended here: begin a new one")
         base = _entry(task, hash_, coordinator, self.policy)
         if task.kind == "finish":
@@ -326,7 +329,7 @@ class Silo:
             size_bytes=len(payload),
         )
         with self.ledger.locked():
-            known = self._answers.of_task(hash_)
+            known = self._answers.of_task(hash_, entry.coordinator)
             if known is not None:
                 return known
             return msgspec.structs.replace(reply, ledger_head=self.ledger.append(told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hanse.session.federated_training import create, resume
 from hanse.session.outcome import Call, Outcome, model_made
 from hanse.session.result import rows_of
 from hanse.sql import nodes
@@ -35,12 +36,12 @@ def _drop_silo(call: Call, statement: nodes.DropSilo) -> Outcome:
 
 
 def _create_federated(call: Call, statement: nodes.CreateFederatedModel) -> Outcome:
-    made = call.session.federation.create(statement, call.parameters, call.progress)
+    made = create(call.session, statement, call.parameters, call.progress)
     return model_made(statement.kind, [made.info.model_id, made.info.name, made.info.version], made.warnings)
 
 
 def _resume_model(call: Call, statement: nodes.ResumeModel) -> Outcome:
-    made = call.session.federation.resume(str(statement.name), call.progress)
+    made = resume(call.session, str(statement.name), call.progress)
     return model_made(statement.kind, [made.info.model_id, made.info.name, made.info.version], made.warnings)
 
 

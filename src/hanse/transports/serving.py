@@ -13,13 +13,16 @@ from typing import Final
 
 from hanse.errors import EnvelopeError, TransportError
 from hanse.messages import Reply, Task, decode, encode, task_hash
-from hanse.transports.base import Answer, answered, failed
+from hanse.transports.base import answered, failed
 from hanse.transports.envelope import Label, Opened, Replays, open_sealed, seal
 from hanse.transports.keys import PublicKey
 from hanse.transports.link import Diagnostics, Link, Message, ignore_unheard
 from hanse.transports.settings import COORDINATOR, ConnectionSettings
 
-__all__ = ["serve"]
+__all__ = ["Served", "serve"]
+
+Served = Callable[[Task, str], Reply]
+"""A silo's agent as it is served: takes a task, and the key of the coordinator that signed it."""
 
 _THREADS: Final = 4
 _MOST_WAITING: Final = 10_000
@@ -36,7 +39,7 @@ def _nothing() -> None:
 
 def serve(
     settings: ConnectionSettings,
-    answer: Answer,
+    answer: Served,
     *,
     stop: threading.Event,
     ready: Callable[[], None] = _nothing,
@@ -47,7 +50,7 @@ def serve(
 
     Args:
         settings: of the silo's ``[federation]`` table.
-        answer: the agent; called on several threads, never for the same task twice at once.
+        answer: the agent, told who asks; called on several threads, never for the same task twice at once.
         stop: ends it.
         ready: called once, when the broker first delivers to this silo.
         tell: takes a line for the silo's log; stderr without it.
@@ -67,7 +70,7 @@ class _Serving:
     def __init__(
         self,
         settings: ConnectionSettings,
-        answer: Answer,
+        answer: Served,
         ready: Callable[[], None],
         tell: Callable[[str], None],
         diagnostics: Diagnostics,
@@ -169,7 +172,7 @@ class _Serving:
 
     def _work(self, sender: PublicKey, task: Task) -> bytes:
         """The agent's answer in its envelope; on a thread of the pool."""
-        reply = answered(self._answer, task, self._tell)
+        reply = answered(lambda asked: self._answer(asked, str(sender)), task, self._tell)
         try:
             return self._sealed(sender, task, reply)
         except (EnvelopeError, TypeError, ValueError) as error:  # the latter two: an answer that is no plain data

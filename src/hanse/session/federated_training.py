@@ -1,0 +1,194 @@
+"""One federated training from its statement to the model at its silos; RESUME MODEL goes on where it was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hanse import __version__
+from hanse.artifact import Artifact, ModelInfo
+from hanse.errors import FederationError, TransportError
+from hanse.federation.coordinator import Coordinator
+from hanse.federation.install import stripped
+from hanse.federation.journal import Run, SiloRecord, now
+from hanse.federation.plan import Plan
+from hanse.federation.strategies import Federated, train_federated
+from hanse.session.federated_plan import planned
+from hanse.sql import nodes
+from hanse.transforms.chain import Chain, ChainStep
+from hanse.transforms.standard_scaler import StandardScaler
+from hanse.transforms.vector_assembler import VectorAssembler
+from hanse.types import Parameters, Progress
+
+if TYPE_CHECKING:
+    from hanse.registry import Registry
+    from hanse.session.session import Session
+
+__all__ = ["Made", "create", "resume"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a federated training gives the user."""
+
+    info: ModelInfo
+    federated: Federated
+    warnings: tuple[str, ...]
+
+
+def create(
+    session: Session, statement: nodes.CreateFederatedModel, parameters: Parameters, progress: Progress | None
+) -> Made:
+    """Train over the silos, register the model, and offer it to them.
+
+    Raises:
+        FederationError: silos disagree, or the quorum was missed; nothing was registered.
+    """
+    name = str(statement.name)
+    if statement.mode != "or_replace":
+        session.registry.reserve(name)
+    journal = session.federation.journal
+    plan, records = planned(statement, parameters, journal)
+    used = {k: v for k, v in parameters.items() if f"${k}" in statement.text}
+    run = Run.new(name, statement.text, used)
+    journal.begin(run)
+    return _train(session, plan, records, run, statement, progress)
+
+
+def resume(session: Session, name: str, progress: Progress | None) -> Made:
+    """Go on with a run that was cut off; it ends with the same model as an undisturbed run.
+
+    Wherever it was cut off: what the journal holds is not asked again, a model that this run has registered is not
+    registered again, and it is offered to the silos that have not answered the offer yet.
+
+    Raises:
+        FederationError: there is no run of that name, or it is over.
+    """
+    from hanse.sql.parser import parse
+
+    journal = session.federation.journal
+    run = journal.last_run(name)
+    again = f"CREATE FEDERATED MODEL {name} ... begins"
+    if run is None:
+        raise FederationError(f"no run of model {name}: {again} one")
+    if run.status == "failed":
+        raise FederationError(f"the last run of model {name} failed, and is over at its silos: {again} a new one")
+    if run.status == "done" and not journal.silent(run.run_id, "install"):
+        raise FederationError(f"the last run of model {name} is done: there is nothing to resume")
+    if run.status == "done" and _registered(session.registry, name, run) is None:
+        raise FederationError(f"the last run of model {name} is done, and its model was dropped: {again} a new one")
+    (statement,) = parse(run.statement)
+    assert isinstance(statement, nodes.CreateFederatedModel)  # nothing else begins a run
+    plan, records = planned(statement, run.parameters, journal)
+    return _train(session, plan, records, run, statement, progress)
+
+
+def _train(
+    session: Session,
+    plan: Plan,
+    records: Sequence[SiloRecord],
+    run: Run,
+    statement: nodes.CreateFederatedModel,
+    progress: Progress | None,
+) -> Made:
+    """Every step is one that may have been taken before: RESUME MODEL takes them all again."""
+    journal, registry = session.federation.journal, session.registry
+    with session.federation.transport(records) as transport:
+        coordinator = Coordinator(plan, transport, journal, run.run_id, progress)
+        try:
+            federated = train_federated(coordinator)
+        except FederationError:
+            journal.finish(run.run_id, "failed")
+            coordinator.end()
+            raise
+        found = _registered(registry, plan.model, run)
+        if found is None:
+            artifact = _artifact(plan, federated, statement, coordinator)
+            put = registry.replace if statement.mode == "or_replace" else registry.create
+            found = put(plan.model, artifact), artifact
+        warnings = list(_remarks(coordinator))
+        try:
+            warnings += _offer(coordinator, *found)
+        except TransportError as error:
+            warnings.append(f"the silos were not offered the model: {error}; RESUME MODEL {plan.model} offers it")
+        else:
+            coordinator.end()
+            journal.finish(run.run_id, "done")
+    return Made(found[0], federated, tuple(warnings))
+
+
+def _registered(registry: Registry, name: str, run: Run) -> tuple[ModelInfo, Artifact] | None:
+    """The version of a model that a run has registered, if it got so far and the version is still there."""
+    for info in reversed(registry.list()):
+        if info.name.lower() == name.lower():
+            found = registry.load(info.name, info.version)
+            if found[1].training.get("run") == run.run_id:
+                return found
+    return None
+
+
+def _offer(coordinator: Coordinator, info: ModelInfo, artifact: Artifact) -> Iterator[str]:
+    """Offer the finished model to every silo that took part; what is worth telling of it."""
+    lost = dict(coordinator.lost)
+    coordinator.plan = replace(coordinator.plan, options=replace(coordinator.plan.options, quorum=1))
+    payload = {"name": f"league.{info.name}", "artifact": msgspec.to_builtins(stripped(artifact))}
+    with contextlib.suppress(FederationError):
+        for silo, reply in coordinator.exchange("install", payload=payload).items():
+            if reply.facts.get("pending"):
+                yield f"silo {silo}: the model waits for its owner (hanse silo installs)"
+    for silo, why in coordinator.lost.items():
+        if silo not in lost:
+            cure = f"; RESUME MODEL {info.name} offers it again" if silo in coordinator.silent else ""
+            yield f"silo {silo} did not take the model over: {why}{cure}"
+
+
+def _artifact(
+    plan: Plan, federated: Federated, statement: nodes.CreateFederatedModel, coordinator: Coordinator
+) -> Artifact:
+    steps = [ChainStep("vector_assembler", plan.features, "features", VectorAssembler())]
+    scaler = federated.scaler
+    if scaler is not None:
+        fitted = StandardScaler(
+            tuple(scaler.mean.tolist()), tuple(scaler.deviation.tolist()), scaler.with_std, scaler.with_mean
+        )
+        steps.append(ChainStep("standard_scaler", ("features",), "scaled", fitted))
+    model = federated.model.to_json()
+    model["features"] = list(plan.features)
+    training = {
+        "run": coordinator.run_id,
+        "rounds": federated.rounds,
+        **{name: float(value) for name, value in federated.numbers.items()},
+        "rows": federated.rows,
+        "relation": plan.relation,
+        "silos": list(coordinator.active),
+        "lost": dict(coordinator.lost),
+        "reasons": {silo: sorted(codes) for silo, codes in coordinator.reasons.items() if codes},
+        "federated": asdict(plan.options),
+    }
+    return Artifact(
+        model_type=plan.estimator.model_type,
+        options=dict(plan.estimator_options),
+        transforms=tuple(Chain(tuple(steps)).to_json()),  # type: ignore[arg-type]  # objects
+        features=plan.features,
+        model=model,
+        training=training,
+        source_sql=statement.query_text,
+        row_count=federated.rows,
+        created_at=now(),
+        created_by=getpass.getuser(),
+        hanse_version=__version__,
+        fields=plan.features,
+    )
+
+
+def _remarks(coordinator: Coordinator) -> Iterator[str]:
+    for silo, why in coordinator.lost.items():
+        yield f"silo {silo} took no part: {why}"
+    for silo, codes in coordinator.reasons.items():
+        if codes and silo not in coordinator.lost:
+            yield f"silo {silo}: its gate answered with {', '.join(sorted(codes))}"
