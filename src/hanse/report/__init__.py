@@ -1,0 +1,1 @@
+"""A report: pure data in, one self-contained HTML file out."""

@@ -1,0 +1,461 @@
+"""The pictures as Vega-Lite specifications; colours are the page's own, so that they follow its scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hanse.report.data import Agreement, Cluster, Feature, GlobalCluster, Part, Picture
+from hanse.report.text import count, decimal, percent, score, shortened, signed
+from hanse.report.words import cluster_name
+
+__all__ = [
+    "DIVERGING_STEPS",
+    "SEQUENTIAL_STEPS",
+    "Drawing",
+    "cluster_colour",
+    "convergence",
+    "flow",
+    "map_of",
+    "profile",
+    "silhouettes",
+    "sizes",
+    "step_of",
+]
+
+Spec = dict[str, Any]
+
+DIVERGING_STEPS: Final = 9
+SEQUENTIAL_STEPS: Final = 6
+_ORDINARY: Final = 6
+_ANOMALOUS: Final = 4
+_EDGES: Final = (0.25, 0.75, 1.5, 3.0)  # standard deviations at which the colour changes
+_HALF: Final = 440
+_WIDE: Final = 920
+_PHONE: Final = 350
+_MANY: Final = 5  # more columns than these take the page's whole width
+_BAR: Final = 30
+_ROW_NAME: Final = 24  # characters of a row's name
+_PHONE_ROW_NAME: Final = 18
+_CHARACTER: Final = 7.8  # pixels of a wide font; the reader's may be wider than the one that is measured here
+_STRETCHED: Final = 12.0  # standard deviations from which an axis is stretched
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, for a wide page and for a narrow one.
+
+    Args:
+        wide: the specification.
+        narrow: for a phone.
+        description: what it shows, for those who do not see it.
+        half: whether two stand side by side on a wide page.
+    """
+
+    wide: Spec
+    description: str
+    narrow: Spec
+    half: bool = True
+
+
+def sizes(part: Part) -> Drawing:
+    """How many customers each cluster holds."""
+    rows = [
+        {
+            "cluster": cluster_name(c.number, c.is_anomaly),
+            "share": c.share,
+            "text": f"{count(c.customers)} ({percent(c.share)})",
+            "colour": colour,
+        }
+        for c, colour in zip(part.clusters, colours(part.clusters), strict=True)
+    ]
+    said = "; ".join(f"cluster {r['cluster']}: {r['text']}" for r in rows)
+    share = _quantity("share", "share of the customers", digits=".0%", domain=[0, 1.32], values=[0, 0.25, 0.5, 0.75, 1])
+    bars = {"mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3}, "encoding": {"x": share, "color": _own()}}
+    text = {
+        "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
+        "encoding": {"x": {"field": "share", "type": "quantitative"}, "text": {"field": "text"}},
+    }
+    return _at_both(
+        lambda width: _layers(rows, [bars, text], width), f"Bars: how many customers each cluster holds. {said}."
+    )
+
+
+def silhouettes(part: Part) -> Drawing | None:
+    """How well each cluster is apart from the others."""
+    known = [(c, k) for c, k in zip(part.clusters, colours(part.clusters), strict=True) if c.silhouette is not None]
+    if not known:
+        return None
+    rows = [
+        {
+            "cluster": cluster_name(c.number, c.is_anomaly),
+            "silhouette": c.silhouette,
+            "text": decimal(c.silhouette),
+            "colour": colour,
+        }
+        for c, colour in known
+    ]
+    low = min(0.0, *(c.silhouette or 0.0 for c, _ in known))
+    x = _quantity(
+        "silhouette",
+        "silhouette",
+        domain=[-1 if low < 0 else 0, 1.25 if low < 0 else 1.14],
+        values=[-1, -0.5, 0, 0.5, 1],
+    )
+    bars = {"mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3}, "encoding": {"x": x, "color": _own()}}
+    text = {
+        "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
+        "encoding": {"x": {"datum": 1.0}, "text": {"field": "text"}},
+    }
+    layers: list[Spec] = [bars, text]
+    if part.silhouette is not None:
+        layers.append(
+            {
+                "mark": {"type": "rule", "stroke": "var(--ink)", "strokeDash": [4, 3]},
+                "encoding": {"x": {"datum": part.silhouette}, "y": {"value": 0}, "y2": {"value": "height"}},
+            }
+        )
+    said = "; ".join(f"cluster {r['cluster']}: {r['text']}" for r in rows)
+    whole = f" All customers: {decimal(part.silhouette)}." if part.silhouette is not None else ""
+    return _at_both(
+        lambda width: _layers(rows, layers, width),
+        f"Bars: the mean silhouette of each cluster, from minus 1 to 1. {said}.{whole}",
+    )
+
+
+def profile(part: Part, features: Sequence[int], *, standardised: bool) -> Drawing:
+    """What each cluster is like: a cell for each feature and cluster.
+
+    Args:
+        part: whose clusters.
+        features: which of the part's, by index.
+        standardised: in standard deviations from the mean; else in the column's own units. Colours are the same.
+    """
+    clusters = [c for c in part.clusters if c.customers]
+    cells = []
+    for i in features:
+        feature = part.features[i]
+        for c in clusters:
+            mean = c.means[i]
+            z = away(mean, feature)
+            cells.append(
+                {
+                    "row": feature.name,
+                    "column": cluster_name(c.number, c.is_anomaly),
+                    "text": signed(z) if standardised else decimal(mean),
+                    "step": step_of(z),
+                }
+            )
+    unit = "standard deviations from the average customer" if standardised else "the columns' own units"
+    return _heat(
+        cells,
+        "cluster",
+        "d",
+        f"Heat map of {len(features)} features by {len(clusters)} clusters, in {unit}; the table of profiles below has "
+        "the same numbers.",
+    )
+
+
+def flow(agreement: Agreement, locals_: Sequence[Cluster] | Sequence[GlobalCluster]) -> Drawing:
+    """Where each local cluster's customers are in the global model."""
+    kinds = {c.number: c.is_anomaly for c in locals_}
+    whole = {c.number: c.customers for c in locals_}
+    found = {(cell.local, cell.global_number): cell.customers for cell in agreement.cells}
+    cells = []
+    for local in sorted(kinds):
+        for other in agreement.clusters:
+            customers = found.get((local, other.number), 0)
+            share = (customers or 0) / whole[local] if whole[local] else 0.0
+            cells.append(
+                {
+                    "row": f"local {cluster_name(local, kinds[local])}",
+                    "column": cluster_name(other.number, other.is_anomaly),
+                    "text": "withheld" if customers is None else count(customers) if customers else "·",
+                    "step": 0 if not customers else min(1 + int(share * (SEQUENTIAL_STEPS - 1)), SEQUENTIAL_STEPS - 1),
+                }
+            )
+    return _heat(
+        cells,
+        "global cluster",
+        "s",
+        f"Heat map: how many customers of each of {len(kinds)} local clusters are in each of "
+        f"{len(agreement.clusters)} global clusters; the table below has the same numbers.",
+    )
+
+
+def map_of(part: Part, picture: Picture, key: str) -> Drawing:
+    """The customers on a plane; anomalous ones are links to their rows of the table.
+
+    Args:
+        part: whose customers.
+        picture: where they are.
+        key: tells this part's customers from those of other parts.
+    """
+    shown = sum(p.customer is not None for p in picture.points)
+    description = (
+        f"Scatter plot of {count(len(picture.points))} customers on two axes, which show {percent(picture.share)} of "
+        f"how they differ. Across: {picture.x_title}. Up: {picture.y_title}. Anomalous customers are diamonds; "
+        f"{shown} of them are links to their rows in the table of anomalous customers."
+    )
+    return Drawing(
+        _scatter(part, picture, key, _WIDE, 460, 1), description, _scatter(part, picture, key, _PHONE, 360, 3), False
+    )
+
+
+def convergence(rounds: Sequence[tuple[int, float]]) -> Drawing:
+    """Inertia by round."""
+    rows = [{"round": number, "inertia": inertia} for number, inertia in rounds]
+    spec = {
+        "data": {"values": rows},
+        "mark": {"type": "line", "point": {"size": 40, "fill": "var(--o0)"}, "stroke": "var(--o0)"},
+        "encoding": {
+            "x": {"field": "round", "type": "quantitative", "axis": {"tickMinStep": 1, "format": "d"}},
+            "y": {"field": "inertia", "type": "quantitative", "scale": {"zero": False}},
+        },
+    }
+    first, last = rounds[0], rounds[-1]
+    return _at_both(
+        lambda width: _framed(spec, width, 220),
+        f"Line: inertia by round, from {decimal(first[1])} in round {first[0]} to {decimal(last[1])} in round "
+        f"{last[0]}.",
+    )
+
+
+def away(mean: float | None, feature: Feature) -> float | None:
+    """Standard deviations from the average customer."""
+    if mean is None:
+        return None
+    return (mean - feature.mean) / feature.deviation if feature.deviation > 0 else 0.0
+
+
+def step_of(z: float | None) -> int:
+    """The colour of a standardised value: 0 far below, 4 average, 8 far above.
+
+    >>> [step_of(z) for z in (None, -9, -0.3, 0, 0.3, 1, 2, 9)]
+    [4, 0, 3, 4, 5, 6, 7, 8]
+    """
+    if z is None:
+        return 4
+    distance = sum(abs(z) >= edge for edge in _EDGES)
+    return 4 + (distance if z > 0 else -distance)
+
+
+def colours(clusters: Sequence[Cluster]) -> list[str]:
+    """A colour for each cluster: cool ones for ordinary clusters, warm ones for anomaly clusters."""
+    kinds = {c.number: c.is_anomaly for c in clusters}
+    return [cluster_colour(c.number, kinds) for c in clusters]
+
+
+def cluster_colour(number: int, kinds: dict[int, bool]) -> str:
+    """The colour of one cluster.
+
+    Args:
+        number: of the cluster.
+        kinds: whether each cluster is an anomaly cluster, by number.
+    """
+    alike = [n for n in sorted(kinds) if kinds[n] == kinds[number]]
+    place = alike.index(number)
+    return f"var(--a{place % _ANOMALOUS})" if kinds[number] else f"var(--o{place % _ORDINARY})"
+
+
+# -- how they are built -------------------------------------------------------------------------
+
+
+def _scatter(part: Part, picture: Picture, key: str, width: int, height: int, every: int) -> Spec:
+    """The picture at one width; a narrow one leaves out ordinary customers, ``every`` third say, to stay readable."""
+    kinds = {c.number: c.is_anomaly for c in part.clusters}
+    ordinary, anomalous = [], []
+    for number, point in enumerate(picture.points):
+        row = {"x": round(point.x, 4), "y": round(point.y, 4), "colour": cluster_colour(point.cluster, kinds)}
+        if not point.is_anomaly:
+            if number % every == 0:
+                ordinary.append(row)
+        elif point.customer is None:
+            anomalous.append({**row, "label": "", "link": ""})
+        else:
+            customer = part.listed[point.customer]
+            label = f"{shortened(customer.name, 60)}, cluster {customer.cluster}, score {score(customer.score)}"
+            anomalous.append({**row, "label": label, "link": f"#{key}-{point.customer}"})
+    x, y = _axis("x", picture.x_title, picture.points, width), _axis("y", picture.y_title, picture.points, height)
+    linked = {"description": {"field": "label"}, "href": {"field": "link"}}
+    size = 16 if width > _PHONE else 12
+    layers = [
+        {
+            "data": {"values": ordinary},
+            "mark": {"type": "point", "filled": True, "shape": "circle", "size": size, "opacity": 0.55, "aria": False},
+            "encoding": {"x": x, "y": y, "color": _own()},
+        },
+        {
+            "data": {"values": [row for row in reversed(anomalous) if not row["link"]]},
+            "mark": {
+                "type": "point",
+                "filled": True,
+                "shape": "diamond",
+                "size": 44,
+                "aria": False,
+                "stroke": "var(--card)",
+                "strokeWidth": 0.75,
+            },
+            "encoding": {"x": x, "y": y, "color": _own()},
+        },
+        {
+            "data": {"values": [row for row in reversed(anomalous) if row["link"]]},
+            "mark": {
+                "type": "point",
+                "filled": True,
+                "shape": "diamond",
+                "size": 90,
+                "opacity": 0.95,
+                "stroke": "var(--ink)",
+                "strokeWidth": 0.75,
+            },
+            "encoding": {"x": x, "y": y, "color": _own(), **linked},
+        },
+    ]
+    return _framed({"layer": [layer for layer in layers if layer["data"]["values"]]}, width, height)  # type: ignore[index]
+
+
+def _axis(field: str, title: str, points: Sequence[Any], room: int) -> Spec:
+    """A linear axis; where a few customers are very far out, one that is stretched about 0."""
+    farthest = max(abs(getattr(p, field)) for p in points)
+    stretched = farthest > _STRETCHED
+    limit = max(room // 8, 20)
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": shortened(f"{title}{' (stretched near 0)' * stretched} →", limit),
+        "scale": {"type": "symlog", "constant": 2} if stretched else {"nice": True, "zero": False},
+        "axis": {"tickCount": 6, "format": "~g", "grid": True},
+    }
+
+
+def _heat(cells: list[Spec], column_title: str, palette: str, description: str) -> Drawing:
+    columns = list(dict.fromkeys(cell["column"] for cell in cells))
+    half = len(columns) <= _MANY
+
+    def at(width: int) -> Spec:
+        return _heat_at(cells, columns, column_title, palette, width)
+
+    return Drawing(at(_HALF if half else _WIDE), description, at(_PHONE), half)
+
+
+def _heat_at(cells: list[Spec], columns: list[str], column_title: str, palette: str, width: int) -> Spec:
+    def colour(field: str) -> Spec:
+        return {"field": field, "type": "nominal", "scale": None, "legend": None}
+
+    limit = _ROW_NAME if width > _PHONE else _PHONE_ROW_NAME
+    labels = _distinct([cell["row"] for cell in cells], limit)
+    values = [
+        {
+            **cell,
+            "row": labels[cell["row"]],
+            "fill": f"var(--{palette}{cell['step']})",
+            "ink": f"var(--{palette}t{cell['step']})",
+        }
+        for cell in cells
+    ]
+    extent = round(_CHARACTER * max(map(len, labels.values())))
+    fits = (width - extent) / len(columns) >= _CHARACTER * max(len(cell["text"]) for cell in cells)
+    bare = {"domain": False, "ticks": False, "grid": False}
+    x = {
+        "field": "column",
+        "type": "nominal",
+        "sort": columns,
+        "title": column_title,
+        "axis": {"orient": "top", "labelAngle": 0, **bare},
+    }
+    y = {
+        "field": "row",
+        "type": "nominal",
+        "sort": list(labels.values()),
+        "title": None,
+        "axis": {"minExtent": extent, "labelLimit": extent, **bare},
+    }
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rect", "stroke": "var(--card)", "strokeWidth": 2, "cornerRadius": 3},
+            "encoding": {"color": colour("fill")},
+        }
+    ]
+    if fits:  # the table beside the picture has the numbers in any case
+        layers.append({"mark": {"type": "text"}, "encoding": {"text": {"field": "text"}, "color": colour("ink")}})
+    return _framed(
+        {"data": {"values": values}, "encoding": {"x": x, "y": y}, "layer": layers}, width, {"step": _BAR + 4}
+    )
+
+
+def _distinct(names: Sequence[str], limit: int) -> dict[str, str]:
+    """Each name in at most ``limit`` characters, and none like another's.
+
+    >>> _distinct(["total_orders", "total_order_value"], 9)
+    {'total_orders': 'total_or…', 'total_order_value': 'total…(2)'}
+    """
+    labels: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        label, number = shortened(name, limit), 1
+        while label in labels.values():
+            number += 1
+            label = f"{shortened(name, limit - len(str(number)) - 2)}({number})"
+        labels[name] = label
+    return labels
+
+
+def _at_both(draw: Callable[[int], Spec], description: str) -> Drawing:
+    return Drawing(draw(_HALF), description, draw(_PHONE))
+
+
+def _layers(rows: list[Spec], layers: list[Spec], width: int) -> Spec:
+    names = [row["cluster"] for row in rows]
+    y = {
+        "field": "cluster",
+        "type": "nominal",
+        "sort": names,
+        "title": "cluster",
+        "axis": {"domain": False, "ticks": False, "grid": False},
+    }
+    for layer in layers:
+        layer["encoding"].setdefault("y", y)
+    return _framed({"data": {"values": rows}, "layer": layers}, width, {"step": _BAR})
+
+
+def _quantity(field: str, title: str, *, domain: list[float], values: list[float], digits: str = "~g") -> Spec:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "scale": {"domain": domain, "nice": False},
+        "axis": {"format": digits, "values": values, "domain": False},
+    }
+
+
+def _own() -> Spec:
+    """A colour that stands in the row itself."""
+    return {"field": "colour", "type": "nominal", "scale": None, "legend": None}
+
+
+def _framed(spec: Spec, width: int, height: int | Spec) -> Spec:
+    fit = "fit" if isinstance(height, int) else "fit-x"
+    text = {"labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 13, "titleFontSize": 13}
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "width": width,
+        "height": height,
+        "padding": 4,
+        "autosize": {"type": fit, "contains": "padding"},
+        **spec,
+        "config": {
+            "background": None,
+            "font": "Helvetica, Arial, sans-serif",
+            "view": {"stroke": None},
+            "text": {"fontSize": 13},
+            "axis": {
+                **text,
+                "titleFontWeight": "normal",
+                "gridColor": "var(--line)",
+                "domainColor": "var(--line)",
+                "tickColor": "var(--line)",
+                "titlePadding": 8,
+            },
+        },
+    }

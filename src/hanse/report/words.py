@@ -1,0 +1,114 @@
+"""The summary: what a report found, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hanse.report.data import Agreement, Cluster, Part, Report
+from hanse.report.text import count, listed, percent
+
+__all__ = ["cluster_name", "headline", "part_sentences", "summary"]
+
+
+def summary(report: Report) -> tuple[str, ...]:
+    """The sentences that stand on top of the page."""
+    return tuple(_sentences(report))
+
+
+def headline(report: Report) -> str:
+    """The one sentence to read if no other is read."""
+    customers = sum(part.customers for part in report.parts)
+    anomalous = sum(part.anomalous for part in report.parts)
+    if not report.parts and report.federation is not None:
+        silos = [silo for silo in report.federation.silos if silo.took_part]
+        return f"A model of {_many(len(silos), 'silo')}, whose customers stayed where they are."
+    if anomalous == 0:
+        return f"None of {_many(customers, 'customer')} is anomalous."
+    return f"{count(anomalous)} of {_many(customers, 'customer')} stand{'s' * (anomalous == 1)} out."
+
+
+def part_sentences(part: Part) -> tuple[str, ...]:
+    """What stands out among the customers of one part."""
+    found = [cluster for cluster in part.clusters if cluster.is_anomaly]
+    sentences = [
+        f"{count(part.anomalous)} of {_many(part.customers, 'customer')} ({percent(_ratio(part))}) "
+        f"{'is' if part.anomalous == 1 else 'are'} anomalous: {part.rule}."
+    ]
+    if not found:
+        sentences.append("No cluster is an anomaly cluster as a whole: anomalous customers are single ones.")
+    for cluster in found:
+        sentences.append(_about(cluster))
+    if part.agreement is not None:
+        sentences += _about_agreement(part.agreement)
+    return tuple(sentences)
+
+
+def cluster_name(number: int, is_anomaly: bool) -> str:
+    """What pictures and tables call a cluster; its kind does not hang on a colour."""
+    return f"{number} ▲" if is_anomaly else f"{number}"
+
+
+def _sentences(report: Report) -> Iterator[str]:
+    several = len(report.parts) > 1
+    for part in report.parts:
+        for number, sentence in enumerate(part_sentences(part)):
+            yield f"{part.title}: {sentence}" if several and number == 0 else sentence
+    if report.federation is not None:
+        yield from _about_federation(report)
+
+
+def _about(cluster: Cluster) -> str:
+    text = f"Cluster {cluster.number} is an anomaly cluster: {_many(cluster.customers, 'customer')}"
+    reason = cluster.reason.strip().rstrip(".")
+    reason = f" ({reason})" if reason else f" ({percent(cluster.share)} of all)"
+    description = cluster.description.strip().rstrip(".")
+    return f"{text}{reason}{': ' * bool(description)}{description}."
+
+
+def _about_agreement(agreement: Agreement) -> Iterator[str]:
+    by_kind: dict[str, list[str]] = {}
+    for finding in agreement.findings:
+        number = finding.global_number if finding.finding == "global_only" else finding.local
+        by_kind.setdefault(finding.finding, []).append(str(number))
+    verbs = {
+        "matched": "finds again",
+        "split": "splits",
+        "merged": "merges with others",
+        "missed": "does not find",
+    }
+    for kind, verb in verbs.items():
+        if numbers := by_kind.get(kind):
+            yield f"The global model {verb} anomaly cluster{'s'[: len(numbers) != 1]} {listed(numbers)} of this model."
+    if agreement.gained is not None:
+        where = by_kind.get("global_only")
+        places = f" (global cluster{'s'[: len(where) != 1]} {listed(where)})" if where else ""
+        if agreement.gained:
+            yield (
+                f"What it adds: {_many(agreement.gained, 'customer')} in a global anomaly cluster{places} whom this "
+                "model holds to be ordinary."
+            )
+        else:
+            yield "It adds no anomaly to those that this model finds."
+
+
+def _about_federation(report: Report) -> Iterator[str]:
+    federation = report.federation
+    assert federation is not None  # the caller looked
+    took = [silo.name for silo in federation.silos if silo.took_part]
+    lost = [silo.name for silo in federation.silos if not silo.took_part]
+    sent = sum(release.size_bytes for release in federation.releases)
+    yield (
+        f"The global model was trained over {_many(len(took), 'silo')} ({listed(took)}) with strategy "
+        f"{federation.strategy}, in {_many(federation.rounds, 'round')}; together they sent {sent:,} bytes of sums and "
+        "counts, and no customer."
+    )
+    if lost:
+        yield f"{listed(lost)} took no part."
+
+
+def _ratio(part: Part) -> float:
+    return part.anomalous / part.customers if part.customers else 0.0
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
