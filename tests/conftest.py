@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the referees' threads wait on e
 
 TESTS = Path(__file__).resolve().parent
 
+sys.path.insert(0, str(TESTS))
 for folder in ("engines", "fixtures", "laws", "story"):  # the helpers in them are imported by their file's name
     sys.path.insert(0, str(TESTS / folder))
 
@@ -33,3 +35,13 @@ def shared() -> Path:
     if not (folder / "data" / "online_retail.parquet").is_file() or not (folder / "seed").is_dir():
         pytest.skip(f"the article's statements and the Online Retail data are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Spark, started once for each process of tests."""
+    import spark_session
+
+    session = spark_session.start(tmp_path_factory.mktemp("spark"))
+    yield session
+    session.stop()

@@ -1,4 +1,4 @@
-"""The text that Spark SQL is rendered to (render.sql): pairs of input and expected output."""
+"""The text that Spark SQL is rendered to (render.sql): input, and expected output for each engine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ TABLES = {name: table["duckdb"] for name, table in json.loads((FIXTURES / "rows_
 
 @pytest.mark.parametrize("title", GOLDEN)
 def test_golden(title: str) -> None:
-    spark, expected = (part.strip() for part in GOLDEN[title].split("-- duckdb:"))
-    assert to_sql(render(parsed(spark), FixedCatalog(TABLES))) == expected
+    sql, rest = GOLDEN[title].split("-- duckdb:")
+    tree, texts = parsed(sql.strip()), dict(zip(("duckdb", "spark"), rest.split("-- spark:"), strict=True))
+    for dialect, expected in texts.items():
+        assert to_sql(render(tree, FixedCatalog(TABLES), dialect), dialect) == expected.strip()
 
 
 @pytest.mark.parametrize(

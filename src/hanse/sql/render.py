@@ -1,4 +1,4 @@
-"""Spark SQL to DuckDB: a tree with Spark's meaning in, a tree that means the same on DuckDB out."""
+"""A tree with Spark's meaning in, one that means the same on an engine out: on DuckDB, or on Spark by any setting."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from hanse.errors import UnsupportedError
 from hanse.sql.rendering.files import file_source
 from hanse.sql.rendering.queries import render_query
 from hanse.sql.rendering.scope import Catalog, Environment
+from hanse.sql.spark.writer import write_query
 
 __all__ = ["Catalog", "file_source", "render", "to_sql"]
 
 
 def render(tree: exp.Query, catalog: Catalog, dialect: str = "duckdb") -> exp.Query:
-    """A query with Spark's meaning (ANSI mode off, time zone UTC) as one that DuckDB runs with the same meaning.
+    """A query with Spark's meaning (ANSI mode off, time zone UTC) as one that an engine runs with the same meaning.
 
     Args:
         tree: what :func:`hanse.sql.parser.parse` gives, its table functions replaced by tables.
         catalog: the relations that exist.
-        dialect: the engine; ``duckdb`` so far.
+        dialect: the engine's, ``duckdb`` or ``spark``.
 
     Returns:
         A new tree; ``tree`` stays as it is.
@@ -29,9 +30,13 @@ def render(tree: exp.Query, catalog: Catalog, dialect: str = "duckdb") -> exp.Qu
         BindError: a table, column, field or function that does not exist, or types that do not fit.
         UnsupportedError: something that cannot be carried over; nothing is dropped silently.
     """
-    if dialect != "duckdb":
-        raise UnsupportedError(f"dialect {dialect!r}", "only duckdb is there yet")
-    return render_query(tree, Environment(catalog)).tree
+    if dialect == "duckdb":
+        return render_query(tree, Environment(catalog)).tree
+    if dialect != "spark":
+        raise UnsupportedError(f"dialect {dialect!r}", "only duckdb and spark are there")
+    bound = tree.copy()
+    render_query(bound, Environment(catalog))
+    return write_query(bound)
 
 
 def to_sql(tree: exp.Query, dialect: str = "duckdb") -> str:
@@ -39,4 +44,7 @@ def to_sql(tree: exp.Query, dialect: str = "duckdb") -> str:
     try:
         return tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
     except SqlglotUnsupportedError as error:
-        raise UnsupportedError(str(error), "it has no equal on DuckDB") from error
+        raise UnsupportedError(str(error), f"it has no equal on {_ENGINES[dialect]}") from error
+
+
+_ENGINES = {"duckdb": "DuckDB", "spark": "Spark"}

@@ -6,6 +6,7 @@ import re
 
 from sqlglot import exp
 
+from hanse.sql.rendering.notes import note_cast
 from hanse.sql.rendering.templates import cast_to, duck
 from hanse.sql.rendering.types import (
     BIGINT,
@@ -44,6 +45,7 @@ def coerce(value: Value, target: Type, node: exp.Expr | None = None) -> Value:
     value = settle(value)
     if value.type == target or (target.is_interval and value.type.is_interval):
         return value
+    note_cast(value.source, target)
     if _same_on_engine(value.type, target):
         return value.with_type(target)
     return cast_value(value, target, node)
@@ -71,6 +73,7 @@ def to_boolean(value: Value, node: exp.Expr, what: str) -> Value:
     if value.type.kind in ("boolean", "null"):
         return value
     if value.type.kind == "string":
+        note_cast(value.source, Type("boolean"))
         return cast_value(value, Type("boolean"), node)
     raise misfit(node, f"{what} of type {value.type}", "need a condition (BOOLEAN)")
 

@@ -14,6 +14,7 @@ from hanse.sql.rendering.call import Call, Function
 from hanse.sql.rendering.casts import to_boolean
 from hanse.sql.rendering.dates import interval
 from hanse.sql.rendering.functions import FUNCTIONS
+from hanse.sql.rendering.notes import note_stand_in, note_type
 from hanse.sql.rendering.primaries import PRIMARIES, Primary
 from hanse.sql.rendering.scope import Scope, access
 from hanse.sql.rendering.templates import text
@@ -47,7 +48,9 @@ def bind(node: exp.Expr, scope: Scope) -> Value:
     for name, value in node.args.items():
         if name not in expected and value not in (None, False, [], ""):
             raise unsupported(node, f"{name.upper().replace('_', ' ')} in {_title(node)}")
-    return handler(node, scope)
+    value = handler(node, scope)
+    note_type(node, value.type)
+    return Value(value.sql, value.type, value.projected, node)
 
 
 def condition(node: exp.Expr, scope: Scope, what: str) -> Value:
@@ -143,6 +146,7 @@ def aggregate(
     try:
         call = Call(name, node, arguments, scope, bind, distinct, ignore_nulls, window, order)
         value = build(function, call)
+        note_type(node, value.type)
         columns = list(value.sql.find_all(exp.Column))
         if columns and all(column.meta.get("hanse_outer") for column in columns):
             raise unsupported(
@@ -236,6 +240,7 @@ def _in(node: exp.Expr, scope: Scope) -> Value:
         return operators.in_list(node, scope, bind)
     subject = settle(bind(node.this, scope))
     inner = _subquery(query, scope)
+    note_type(query, inner.type)
     return operators.in_query(node, subject, inner)
 
 
@@ -245,6 +250,7 @@ def _any(node: exp.Expr, scope: Scope) -> Value:
         raise unsupported(node, shown(node))
     call = exp.Anonymous(this="any", expressions=[node.this.this.copy()])
     call.meta.update(node.meta)
+    note_stand_in(node, call)
     return aggregate(call, scope)
 
 
@@ -254,6 +260,7 @@ def _named(name: str, *arguments: str) -> Handler:
         call = exp.Anonymous(this=name, expressions=[argument.copy() for argument in given])
         call.meta.update(node.meta)
         call.parent = node.parent
+        note_stand_in(node, call)
         return bind(call, scope)
 
     return handler

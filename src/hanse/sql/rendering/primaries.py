@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from hanse.sql.rendering.casts import cast_value, coerce, to_boolean
+from hanse.sql.rendering.notes import note_stand_in
 from hanse.sql.rendering.scope import Scope, access
 from hanse.sql.rendering.spark_types import spark_type
 from hanse.sql.rendering.templates import cast_to, duck, text
@@ -46,6 +47,8 @@ def _case(node: exp.Expr, scope: Scope, bind: Bind) -> Value:
     subject = node.this
     for branch in node.args["ifs"]:
         test = exp.EQ(this=subject.copy(), expression=branch.this.copy()) if subject else branch.this
+        if subject:
+            note_stand_in(branch.this, test)
         ifs.append((to_boolean(bind(test, scope), branch.this, "a WHEN"), branch.args["true"]))
     default = node.args.get("default")
     results = [settle(bind(result, scope)) for _, result in ifs]
@@ -62,8 +65,12 @@ def _case(node: exp.Expr, scope: Scope, bind: Bind) -> Value:
 
 
 def _if(node: exp.Expr, scope: Scope, bind: Bind) -> Value:
-    branch = exp.If(this=node.this, true=node.args["true"])
-    return _case(exp.Case(ifs=[branch], default=node.args.get("false")), scope, bind)
+    branch = exp.If(this=node.this.copy(), true=node.args["true"].copy())
+    default = node.args.get("false")
+    case = exp.Case(ifs=[branch], default=default.copy() if default is not None else None)
+    case.meta.update(node.meta)
+    note_stand_in(node, case)
+    return _case(case, scope, bind)
 
 
 def _cast(node: exp.Expr, scope: Scope, bind: Bind) -> Value:

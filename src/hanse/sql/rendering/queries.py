@@ -10,6 +10,7 @@ from hanse.errors import BindError
 from hanse.sql.nodes import position_of
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.expressions import bind, shown
+from hanse.sql.rendering.notes import note_columns
 from hanse.sql.rendering.scope import Column, Environment, Relation, Scope
 from hanse.sql.rendering.select import render_select
 from hanse.sql.rendering.templates import identifier
@@ -113,6 +114,10 @@ def _set_operation(node: exp.SetOperation, environment: Environment, parent: Sco
             what = f"{name} of column {a.name}: {a.type} with {b.type}"
             raise misfit(node.expression, what, "cast one to the other's type")
         columns.append(Column(a.name, target))
+    for side, operand in ((left, node.this), (right, node.expression)):
+        note_columns(
+            operand, [(c.name, _settled(c), wanted.type) for c, wanted in zip(side.columns, columns, strict=True)]
+        )
     sides = [_as_columns(side, tuple(columns)) for side in (left, right)]
     tree = type(node)(this=_operand(sides[0]), expression=_operand(sides[1]), distinct=node.args.get("distinct"))
     _modify(tree, node, tuple(columns), environment, parent)

@@ -9,6 +9,7 @@ from hanse.sql.nodes import position_of
 from hanse.sql.rendering.expressions import bind, condition, parts_of, shown
 from hanse.sql.rendering.generators import generate, generator_of
 from hanse.sql.rendering.grouping import check_grouped, render_group
+from hanse.sql.rendering.notes import note_name
 from hanse.sql.rendering.relations import render_from
 from hanse.sql.rendering.scope import Column, Environment, Scope
 from hanse.sql.rendering.stars import expand_star, is_star
@@ -111,6 +112,7 @@ def _projections(node: exp.Select, scope: Scope) -> tuple[Output, list[exp.Expr]
         if len(names) > 1:
             raise misfit(item, f"{len(names)} names for one column", "name it once")
         name = names[0] if names else _default_name(inner)
+        note_name(item, name)
         output.append((name, value))
         if names and name.lower() not in scope.aliases:
             scope.aliases[name.lower()] = value

@@ -22,11 +22,13 @@ class Value:
         sql: the DuckDB expression.
         type: Spark's type of it.
         projected: for ``array_of_struct.field``, the array and the field, so that ``[0]`` need not build the list.
+        source: the node of the script's tree that it was rendered from; implicit casts are noted there.
     """
 
     sql: exp.Expr
     type: Type
     projected: tuple[Value, str] | None = None
+    source: exp.Expr | None = None
 
     def with_type(self, type_: Type) -> Value:
         """The same expression, known to have another type."""
@@ -57,8 +59,8 @@ def settle(value: Value) -> Value:
     if target.kind == "unknown":
         return value
     if value.type.engine in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ"):
-        return Value(duck("timezone('UTC', {0})", value.sql), target)
-    return Value(cast_to(value.sql, target), target)
+        return Value(duck("timezone('UTC', {0})", value.sql), target, source=value.source)
+    return Value(cast_to(value.sql, target), target, source=value.source)
 
 
 def shown(node: exp.Expr) -> str:
