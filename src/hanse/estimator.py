@@ -7,7 +7,7 @@ federated training with one holder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -17,10 +17,35 @@ from hanse.expressions import Expression
 from hanse.statistics import Combine, Statistics
 from hanse.types import JsonValue, Progress
 
-__all__ = ["WEIGHT", "Aggregate", "Estimator", "Holder", "Model", "Observation", "Training", "train"]
+__all__ = [
+    "SUPERVISED",
+    "TARGET",
+    "WEIGHT",
+    "Aggregate",
+    "Estimator",
+    "Family",
+    "Holder",
+    "Model",
+    "Observation",
+    "OutputKind",
+    "Training",
+    "train",
+]
 
 WEIGHT = "weight"
 """The column of a training relation that holds the rows' weights, where there are any."""
+
+TARGET = "target"
+"""The column of a training relation that holds what a model learns to predict, where it learns from examples."""
+
+Family = Literal["clustering", "classification"]
+"""What a model does with a row, and so which measures tell how well it does it."""
+
+SUPERVISED: frozenset[Family] = frozenset({"classification"})
+"""The families that learn from examples, each with its answer in :data:`TARGET`."""
+
+OutputKind = Literal["INTEGER", "DOUBLE"]
+"""The type of a column that a model predicts."""
 
 S = TypeVar("S")
 
@@ -75,14 +100,24 @@ class Model(Protocol):
     """A trained model: plain data, no engine, no pickle."""
 
     model_type: ClassVar[str]
+    family: ClassVar[Family]
 
     @property
     def features(self) -> tuple[str, ...]:
         """The features' names, in order."""
         ...
 
+    @property
+    def outputs(self) -> Mapping[str, OutputKind]:
+        """The columns that it predicts, with their types; the first one is its answer."""
+        ...
+
     def predict(self, features: Sequence[Expression]) -> Mapping[str, Expression]:
-        """The output columns as SQL expressions over the features."""
+        """The output columns as SQL expressions over the features, in the order of :attr:`outputs`."""
+        ...
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """What DESCRIBE MODEL shows of its numbers: property and value."""
         ...
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -94,13 +129,14 @@ class Estimator(Protocol[S]):
     """A model type: a frozen dataclass whose fields are the SQL OPTIONS, in lower case."""
 
     model_type: ClassVar[str]
+    family: ClassVar[Family]
 
     def start(self, features: Sequence[str]) -> S:
         """The first state."""
         ...
 
     def observe(self, state: S) -> Observation:
-        """What each data holder computes next."""
+        """What each data holder computes next; the first time ``count`` (), its rows, and no cells."""
         ...
 
     def advance(self, state: S, total: Statistics) -> S:
@@ -117,6 +153,10 @@ class Estimator(Protocol[S]):
 
     def progress(self, state: S) -> Mapping[str, float]:
         """What a person who looks on may see: inertia, clusters ..."""
+        ...
+
+    def remarks(self, numbers: Mapping[str, float]) -> Iterator[str]:
+        """Warnings about a training that ended with these numbers of :meth:`progress`."""
         ...
 
 

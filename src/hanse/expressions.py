@@ -28,6 +28,7 @@ __all__ = [
     "divide",
     "dot",
     "equal",
+    "exponential",
     "field_of",
     "floor",
     "greatest",
@@ -45,6 +46,7 @@ __all__ = [
     "parse_sql",
     "quote",
     "root",
+    "running_sum",
     "select",
     "select_over",
     "square",
@@ -143,6 +145,11 @@ def absolute(a: Expression) -> Expression:
 def log1p_abs(a: Expression) -> Expression:
     """``ln(1 + |a|)``."""
     return exp.Ln(this=add(number(1.0), absolute(a)))
+
+
+def exponential(a: Expression) -> Expression:
+    """``e`` to the power of ``a``; the caller sees to it that it does not overflow."""
+    return exp.Exp(this=a)
 
 
 def floor(a: Expression) -> Expression:
@@ -257,6 +264,15 @@ def parse_sql(text: str, dialect: str) -> Expression:
 def group_of(kind: str, value: Expression) -> Expression:
     """An aggregate: ``sum``, ``min``, ``max`` or ``count`` of ``value``."""
     return {"sum": exp.Sum, "min": exp.Min, "max": exp.Max, "count": exp.Count}[kind](this=value)
+
+
+def running_sum(value: Expression, by: Expression) -> Expression:
+    """The sum of ``value`` over this row and all rows before it, in the order of ``by``, which is different in each."""
+    return exp.Window(
+        this=exp.Sum(this=value),
+        order=exp.Order(expressions=[exp.Ordered(this=by)]),
+        spec=exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"),
+    )
 
 
 def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:

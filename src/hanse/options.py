@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hanse.errors import BindError, Position, nearest
 
-__all__ = ["Check", "Given", "OneOf", "Range", "build", "describe", "option"]
+__all__ = ["Check", "Flag", "Given", "OneOf", "Only", "Range", "build", "describe", "option"]
 
 
 class Check(Protocol):
@@ -69,6 +69,20 @@ class OneOf:
             if isinstance(value, str) and value.lower() == word.lower():
                 return word
         raise ValueError(f"need {' or '.join(repr(w) for w in self.words)}")
+
+
+@dataclass(frozen=True)
+class Only:
+    """The one number that there is so far."""
+
+    value: float
+    why: str
+
+    def convert(self, value: Any) -> float:
+        """The number."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == self.value:
+            return self.value
+        raise ValueError(f"need {self.value:g}: {self.why}")
 
 
 class _Text:

@@ -12,7 +12,7 @@ from sklearn.metrics import davies_bouldin_score
 import hanse
 from hanse.models.catalog import ESTIMATORS
 
-TYPES = [kind.model_type for kind in ESTIMATORS]
+TYPES = [kind.model_type for kind in ESTIMATORS if kind.family == "clustering"]
 MEASURES = ["silhouette", "davies_bouldin", "inertia", "clusters", "smallest_cluster", "rows"]
 
 

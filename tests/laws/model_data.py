@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
-from hanse.estimator import WEIGHT, Holder, Model, Observation
+from hanse.estimator import TARGET, WEIGHT, Holder, Model, Observation
 from hanse.statistics import Statistics
 
-__all__ = ["FEATURES", "Rows", "features_of", "holders", "holders_of", "predicted", "watched"]
+__all__ = ["FEATURES", "Rows", "features_of", "holders", "holders_of", "predicted", "targets", "watched"]
 
 Rows = npt.NDArray[np.float64]
 
@@ -22,16 +22,30 @@ FEATURES = ("f0", "f1")
 
 
 def holders(engine: DuckDB, rows: Rows, weight: Rows, owner: Sequence[int], count: int) -> list[Holder]:
-    """One holder for each of ``count`` owners, with a table of the rows (n, d) that are its own; there may be none."""
+    """One holder for each of ``count`` owners, with a table of the rows (n, d) that are its own; there may be none.
+
+    A row has a weight, and a target that the features alone do not tell.
+    """
     owners = np.asarray(owner)
     made: list[Holder] = []
+    target = targets(rows)
     for number in range(count):
         name = f"holder_{number}"
         mine = owners == number
         columns: dict[str, Any] = {f: rows[mine, i] for i, f in enumerate(features_of(rows))}
-        engine.register(name, pa.table({**columns, WEIGHT: weight[mine]}))
+        engine.register(name, pa.table({**columns, WEIGHT: weight[mine], TARGET: target[mine]}))
         made.append(_holder(engine, name))
     return made
+
+
+def targets(rows: Rows) -> Rows:
+    """(n,) labels 0 and 1: a coin that a row's numbers toss, tipped by the last of them; both labels occur."""
+    coin = (np.sin(rows @ np.array([12.9898, 78.233, 37.719])[: rows.shape[1]]) * 43758.5453) % 1.0
+    tipped = rows[:, -1] > np.median(rows[:, -1]) if len(rows) else np.empty(0, dtype=bool)
+    target = (coin < 0.25 + 0.5 * tipped).astype(np.float64)
+    if len(rows) and target.min() == target.max():
+        target[0] = 1.0 - target[0]
+    return target
 
 
 def holders_of(engine: DuckDB, rows: Rows) -> list[Holder]:
@@ -63,6 +77,6 @@ def predicted(engine: DuckDB, model: Model, rows: Rows) -> npt.NDArray[np.int64]
     """(n,) labels of rows (n, d), computed by the engine."""
     names = features_of(rows)
     engine.register("to_predict", pa.table({f: rows[:, i] for i, f in enumerate(names)} | {"id": np.arange(len(rows))}))
-    (label,) = model.predict([e.column(f) for f in names]).values()
+    label = next(iter(model.predict([e.column(f) for f in names]).values()))
     found = engine.rows(f"SELECT {engine.text(label)} FROM to_predict ORDER BY id")
     return np.array([value for (value,) in found], dtype=np.int64)

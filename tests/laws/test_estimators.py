@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_data import Rows, features_of, holders, holders_of, predicted, watched
+from model_data import Rows, features_of, holders, holders_of, predicted, targets, watched
 
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import DataError
@@ -28,12 +28,22 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"weight_col": "w"},
     ),
     "kmeans": ({}, {"kmeans_init_method": "random"}, {"weight_col": "w", "seed": 3}),
+    "logistic_reg": ({"reg_param": 0.1}, {}, {"reg_param": 0.1, "standardization": True, "weight_col": "w"}),
 }
-ESTIMATED = [kind(num_clusters=3, **options) for kind in ESTIMATORS for options in VARIANTS[kind.model_type]]
-COSINE = [kind(num_clusters=3, distance_measure="cosine") for kind in ESTIMATORS]
+ESTIMATED = [
+    kind(**({"num_clusters": 3} if kind.family == "clustering" else {}), **options)
+    for kind in ESTIMATORS
+    for options in VARIANTS[kind.model_type]
+]
+CLUSTERINGS = [estimator for estimator in ESTIMATED if estimator.family == "clustering"]
+COSINE = [kind(num_clusters=3, distance_measure="cosine") for kind in ESTIMATORS if kind.family == "clustering"]
 
-every_estimator = pytest.mark.parametrize("estimator", ESTIMATED, ids=lambda x: _title(x))
-every_distance = pytest.mark.parametrize("estimator", ESTIMATED + COSINE, ids=lambda x: _title(x))
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATED + COSINE, ids=lambda x: _title(x))
+every_clustering = pytest.mark.parametrize("estimator", CLUSTERINGS, ids=lambda x: _title(x))
+every_distance = pytest.mark.parametrize("estimator", CLUSTERINGS + COSINE, ids=lambda x: _title(x))
+every_regression = pytest.mark.parametrize(
+    "estimator", [estimator for estimator in ESTIMATED if estimator.family == "classification"], ids=lambda x: _title(x)
+)
 few = settings(max_examples=6, deadline=None)
 
 
@@ -80,7 +90,7 @@ def groups(draw: st.DrawFn) -> tuple[Rows, Rows, list[int], int]:
     return rows, random.uniform(0.5, 2.0, size), owner, count
 
 
-@every_estimator
+@every_clustering
 @few
 @given(data=exact_rows())
 def test_exact_rows_give_the_same_model_however_they_are_held(engine: DuckDB, estimator: Any, data: Any) -> None:
@@ -111,6 +121,44 @@ def test_the_inertia_is_the_same_however_rows_are_held(engine: DuckDB, estimator
     assert parts.numbers["clusters"] == whole.numbers["clusters"]
 
 
+@every_regression
+@few
+@given(data=groups())
+def test_the_coefficients_are_the_same_however_rows_are_held(engine: DuckDB, estimator: Any, data: Any) -> None:
+    rows, weight, owner, count = data
+    names = features_of(rows)
+    whole = train(estimator, names, holders(engine, rows, weight, [0] * len(rows), 1))
+    parts = train(estimator, names, holders(engine, rows, weight, owner, count))
+    assert parts.numbers["loss"] == pytest.approx(whole.numbers["loss"], rel=1e-9, abs=1e-9)
+    if estimator.reg_param or not whole.numbers["separated"]:
+        expected, found = (numbers_of(t.model) * np.append(rows.std(axis=0), 1.0) for t in (whole, parts))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@every_regression
+@few
+@given(data=groups())
+def test_the_gradient_is_zero_where_training_ends(engine: DuckDB, estimator: Any, data: Any) -> None:
+    rows, weight, owner, count = data
+    trained = train(estimator, features_of(rows), holders(engine, rows, weight, owner, count))
+    if trained.numbers["separated"]:
+        return
+    model: Any = trained.model
+    given = weight if estimator.weight_col else np.ones(len(rows))
+    centred, deviation = rows - model.origin, np.sqrt(np.cov(rows.T, aweights=given, ddof=0).diagonal())
+    odds = centred @ model.coefficients + model.log_odds
+    missed = (1 / (1 + np.exp(-odds)) - targets(rows)) * given / given.sum()
+    own = deviation**2 if estimator.standardization else 1.0
+    gradient = centred.T @ missed + estimator.reg_param * own * model.coefficients
+    assert missed.sum() == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(gradient / deviation, 0, atol=1e-8)
+
+
+def numbers_of(model: Any) -> Rows:
+    """(d + 1,) coefficients, and log odds at the origin of the first model: the mean."""
+    return np.append(model.coefficients, model.log_odds)
+
+
 @every_distance
 @few
 @given(data=exact_rows())
@@ -129,7 +177,7 @@ def test_labels_reproduce_the_counts_and_fall_by_size(engine: DuckDB, estimator:
     np.testing.assert_allclose(weights, np.bincount(labels, given, len(clusters)), rtol=1e-12)
 
 
-@every_estimator
+@every_clustering
 def test_a_row_between_two_clusters_stays_where_it_was_counted(engine: DuckDB, estimator: Any) -> None:
     """3 is as far from the mean of the zeros as from the mean of 3 and 9, and either cluster may hold it."""
     rows = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [3.0, 0.0], [9.0, 0.0]])
@@ -140,7 +188,7 @@ def test_a_row_between_two_clusters_stays_where_it_was_counted(engine: DuckDB, e
         assert np.bincount(predicted(engine, model, rows)).tolist() == counts
 
 
-@every_distance
+@every_estimator
 @few
 @given(data=groups())
 def test_a_model_read_back_from_json_predicts_the_same(engine: DuckDB, estimator: Any, data: Any) -> None:
@@ -152,7 +200,7 @@ def test_a_model_read_back_from_json_predicts_the_same(engine: DuckDB, estimator
     np.testing.assert_array_equal(predicted(engine, again, rows), predicted(engine, model, rows))
 
 
-@every_distance
+@every_estimator
 def test_training_again_gives_the_same_bits(engine: DuckDB, estimator: Any) -> None:
     rows = np.random.default_rng(3).normal(size=(500, 3)) ** 3 + 2.0
     weight = np.random.default_rng(4).uniform(0.5, 2.0, 500)
@@ -162,7 +210,7 @@ def test_training_again_gives_the_same_bits(engine: DuckDB, estimator: Any) -> N
     assert first.rounds == second.rounds
 
 
-@every_distance
+@every_estimator
 def test_statistics_do_not_grow_with_the_rows(engine: DuckDB, estimator: Any) -> None:
     few_rows = np.random.default_rng(9).normal(size=(64, 2)) ** 3 + 2.0
     sizes: dict[int, list[int]] = {}
@@ -184,7 +232,7 @@ def test_statistics_do_not_grow_with_the_rows(engine: DuckDB, estimator: Any) ->
     assert len(sizes[64]) == len(sizes[1])
 
 
-@every_distance
+@every_estimator
 def test_holders_without_rows_change_nothing(engine: DuckDB, estimator: Any) -> None:
     rows = np.random.default_rng(5).normal(size=(64, 2)) + 5.0
     alone = train(estimator, features_of(rows), holders(engine, rows, np.ones(64), [0] * 64, 1))
@@ -192,21 +240,21 @@ def test_holders_without_rows_change_nothing(engine: DuckDB, estimator: Any) -> 
     assert among.model.to_json() == alone.model.to_json()
 
 
-@every_distance
+@every_estimator
 def test_only_holders_without_rows_is_an_error(engine: DuckDB, estimator: Any) -> None:
     nothing = np.empty((0, 2))
     with pytest.raises(DataError, match="gives no rows"):
         train(estimator, features_of(nothing), holders(engine, nothing, np.empty(0), [], 3))
 
 
-@every_distance
+@every_estimator
 def test_no_holder_is_an_error(estimator: Any) -> None:
     with pytest.raises(DataError, match="no data holder to train on: name at least one"):
         train(estimator, ("f0",), [])
 
 
-@every_distance
-def test_progress_tells_rounds_and_inertia(engine: DuckDB, estimator: Any) -> None:
+@every_estimator
+def test_progress_tells_rounds_and_numbers(engine: DuckDB, estimator: Any) -> None:
     rows = np.random.default_rng(5).normal(size=(64, 2)) + 5.0
     told: list[tuple[str, Any]] = []
     parties = holders(engine, rows, np.ones(64), [0] * 64, 1)
@@ -214,7 +262,7 @@ def test_progress_tells_rounds_and_inertia(engine: DuckDB, estimator: Any) -> No
     assert [numbers["round"] for _, numbers in told] == list(range(1, done.rounds + 1))
     assert {step for step, _ in told} == {"training"}
     assert told[-1][1] == {"round": done.rounds, **done.numbers}
-    assert done.numbers["clusters"] == 3
+    assert done.numbers.get("clusters", 3) == 3
 
 
 def test_every_model_type_has_a_model_and_laws() -> None:

@@ -105,7 +105,7 @@ def test_the_type_is_asked_for() -> None:
         estimator_of([Given("NUM_CLUSTERS", 3)], Position(1, 1))
     assert str(raised.value) == (
         "no MODEL_TYPE at line 1, column 1: add OPTIONS (MODEL_TYPE = 'bisecting_kmeans', ...); "
-        "types: bisecting_kmeans, kmeans"
+        "types: bisecting_kmeans, kmeans, logistic_reg"
     )
 
 
@@ -129,7 +129,7 @@ def test_types_that_are_not_there_yet_say_so(name: str) -> None:
         estimator_of([Given("MODEL_TYPE", name.upper(), AT, VALUE_AT)], None)
     assert str(raised.value) == (
         f"MODEL_TYPE = '{name}' at line 4, column 45: Hanse knows this type and does not train it yet; "
-        "it trains bisecting_kmeans, kmeans"
+        "it trains bisecting_kmeans, kmeans, logistic_reg"
     )
 
 
@@ -141,9 +141,11 @@ def test_every_option_has_a_default_that_fits_and_a_line_of_help(kind: type[Any]
 
 
 def test_defaults_are_those_of_the_reference() -> None:
-    bisecting, kmeans = (kind() for kind in ESTIMATORS)
+    bisecting, kmeans, logistic = (kind() for kind in ESTIMATORS)
     assert (bisecting.max_iter, bisecting.num_clusters, bisecting.distance_measure) == (20, 4, "euclidean")
     assert (bisecting.min_divisible_cluster_size, bisecting.prediction_col) == (1.0, "prediction")
     assert (bisecting.split_order, bisecting.split_starts, bisecting.weight_col) == ("inertia", "auto", None)
     assert (kmeans.max_iter, kmeans.num_clusters, kmeans.tol) == (20, 2, 1e-4)
     assert (kmeans.kmeans_init_method, kmeans.init_steps) == ("k-means||", 2)
+    assert (logistic.max_iter, logistic.reg_param, logistic.elasticnetparam) == (100, 0.0, 0.0)
+    assert (logistic.prediction_col, logistic.probability_col) == ("prediction", "probability")

@@ -13,7 +13,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -21,10 +21,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hanse import expressions as e
-from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.estimator import WEIGHT, Aggregate, Family, Observation
 from hanse.models.bisecting_model import BisectingModel, splits_of
 from hanse.models.cells import Cloud, Grid, principal_axes
-from hanse.models.clusters import Cluster, by_size
+from hanse.models.clusters import Cluster, by_size, few_clusters
 from hanse.models.geometry import Geometry, geometry_of
 from hanse.models.moments import checked_counts, covariance_of
 from hanse.models.starts import Branch, Divisible, grow
@@ -111,6 +111,7 @@ class BisectingKMeans:
     """
 
     model_type: ClassVar[str] = "bisecting_kmeans"
+    family: ClassVar[Family] = "clustering"
 
     max_iter: int = option(20, Range(int, 1), "steps of Lloyd's iteration for each split, at the most")
     num_clusters: int = option(4, Range(int, 2), "clusters wanted; there may be fewer")
@@ -158,6 +159,10 @@ class BisectingKMeans:
         if state.inertia is not None:
             return {"inertia": float(state.inertia.sum()), "clusters": clusters}
         return {"inertia": self._known_cost(state.tree, 0), "clusters": clusters}
+
+    def remarks(self, numbers: Mapping[str, float]) -> Iterator[str]:
+        """Fewer clusters than wanted."""
+        return few_clusters(self.num_clusters, numbers)
 
     def _known_cost(self, tree: Tree, node: int) -> float:
         """Inertia below a node, as far as sides have been counted."""

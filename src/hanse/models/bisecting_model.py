@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.errors import ArtifactError
-from hanse.models.clusters import Cluster, cluster_from_json
+from hanse.estimator import Family, OutputKind
+from hanse.models.clusters import Cluster, cluster_from_json, described
 from hanse.models.geometry import Geometry, geometry_of
 from hanse.models.tree import Tree
 from hanse.statistics import FloatArray
@@ -45,6 +46,7 @@ class BisectingModel:
     """
 
     model_type: ClassVar[str] = "bisecting_kmeans"
+    family: ClassVar[Family] = "clustering"
 
     features: tuple[str, ...]
     clusters: tuple[Cluster, ...]
@@ -52,9 +54,18 @@ class BisectingModel:
     distance_measure: str = "euclidean"
     prediction_col: str = "prediction"
 
+    @property
+    def outputs(self) -> Mapping[str, OutputKind]:
+        """The cluster's number."""
+        return {self.prediction_col: "INTEGER"}
+
     def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
         """The label of a row: where it falls in the tree of splits."""
         return {self.prediction_col: _label(self.splits, features)}
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Each cluster's size and centroid."""
+        return described(self.clusters)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain data."""

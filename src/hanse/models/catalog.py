@@ -11,12 +11,14 @@ from hanse.estimator import Estimator, Model
 from hanse.models.bisecting_kmeans import BisectingKMeans
 from hanse.models.bisecting_model import BisectingModel
 from hanse.models.kmeans import KMeans, KMeansModel
+from hanse.models.logistic_model import LogisticModel
+from hanse.models.logistic_regression import LogisticRegression
 from hanse.options import Given, build
 
 __all__ = ["ESTIMATORS", "KNOWN", "MODELS", "estimator_of", "for_rounds", "model_from_json"]
 
-ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans)
-MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel)
+ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans, LogisticRegression)
+MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel, LogisticModel)
 
 KNOWN = (
     "decision_tree_classifier",
@@ -31,7 +33,6 @@ KNOWN = (
     "lda",
     "linear_reg",
     "linear_svc_classifier",
-    "logistic_reg",
     "multilayer_perceptron_classifier",
     "naive_bayes_classifier",
     "random_forest_classifier",

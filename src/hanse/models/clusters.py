@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from hanse.errors import ArtifactError
+from hanse.estimator import Model
 from hanse.statistics import FloatArray
 from hanse.types import JsonValue
 
-__all__ = ["Cluster", "by_size", "cluster_from_json"]
+__all__ = ["Cluster", "Clustering", "by_size", "cluster_from_json", "described", "few_clusters", "is_clustering"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,33 @@ class Cluster:
             "weight": self.weight,
             "inertia": self.inertia,
         }
+
+
+class Clustering(Model, Protocol):
+    """A model that puts every row into one of its clusters."""
+
+    @property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """By label."""
+        ...
+
+
+def is_clustering(model: Model) -> TypeGuard[Clustering]:
+    """Whether a model has clusters."""
+    return model.family == "clustering"
+
+
+def described(clusters: Sequence[Cluster]) -> Iterator[tuple[str, str]]:
+    """What DESCRIBE MODEL shows of clusters."""
+    for number, c in enumerate(clusters):
+        yield f"cluster {number}", f"{c.count} rows, centroid {[round(float(x), 6) for x in c.centroid]}"
+
+
+def few_clusters(wanted: int, numbers: Mapping[str, float]) -> Iterator[str]:
+    """A warning where there are fewer clusters than were asked for."""
+    found = int(numbers.get("clusters", 0))
+    if found < wanted:
+        yield f"NUM_CLUSTERS = {wanted}, found {found}: no further cluster can be divided"
 
 
 def cluster_from_json(data: Mapping[str, Any], features: int) -> Cluster:

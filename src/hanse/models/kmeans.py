@@ -10,7 +10,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -19,10 +19,10 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.errors import ArtifactError
-from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.estimator import WEIGHT, Aggregate, Family, Observation, OutputKind
 from hanse.models.bisecting_model import BisectingModel
 from hanse.models.cells import Cloud, Grid
-from hanse.models.clusters import Cluster, by_size, cluster_from_json
+from hanse.models.clusters import Cluster, by_size, cluster_from_json, described, few_clusters
 from hanse.models.geometry import Geometry, geometry_of
 from hanse.models.moments import checked_counts, covariance_of
 from hanse.options import OneOf, Range, option
@@ -73,6 +73,7 @@ class KMeans:
     """
 
     model_type: ClassVar[str] = "kmeans"
+    family: ClassVar[Family] = "clustering"
 
     max_iter: int = option(20, Range(int, 1), "steps of Lloyd's iteration over all rows, at the most")
     tol: float = option(1e-4, Range(float, 0), "stop when no centroid moves further than this")
@@ -110,6 +111,10 @@ class KMeans:
         if state.inertia is None or state.count is None:
             return {"inertia": 0.0, "clusters": 1}
         return {"inertia": float(state.inertia.sum()), "clusters": int((state.count > 0).sum())}
+
+    def remarks(self, numbers: Mapping[str, float]) -> Iterator[str]:
+        """Fewer clusters than wanted."""
+        return few_clusters(self.num_clusters, numbers)
 
     def observe(self, state: KMeansState) -> Observation:
         """The sums that the next step needs.
@@ -326,6 +331,7 @@ class KMeansModel:
     """
 
     model_type: ClassVar[str] = "kmeans"
+    family: ClassVar[Family] = "clustering"
 
     features: tuple[str, ...]
     clusters: tuple[Cluster, ...]
@@ -333,11 +339,20 @@ class KMeansModel:
     distance_measure: str = "euclidean"
     prediction_col: str = "prediction"
 
+    @property
+    def outputs(self) -> Mapping[str, OutputKind]:
+        """The cluster's number."""
+        return {self.prediction_col: "INTEGER"}
+
     def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
         """The label of the nearest centroid."""
         geometry = geometry_of(self.distance_measure)
         near = [geometry.affinity(features, c.centroid, self.origin) for c in self.clusters]
         return {self.prediction_col: _greatest_of(near, [c.centroid for c in self.clusters])}
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Each cluster's size and centroid."""
+        return described(self.clusters)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain data."""

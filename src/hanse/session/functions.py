@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hanse.errors import BindError, HanseError, ModelNotFoundError
+from hanse.metrics.catalog import measures_of
+from hanse.models.clusters import Clustering, is_clustering
+from hanse.session.evaluation import evaluate
 from hanse.session.learning import LoadedModel
 from hanse.sql.binder import Expand, Expansion, Planner, Prepared, number_rows, version_number
 from hanse.sql.nodes import TableFunction, position_of
@@ -14,7 +18,7 @@ from hanse.types import Parameters
 if TYPE_CHECKING:
     from hanse.session.session import Session
 
-__all__ = ["describe_rows", "expander", "shown"]
+__all__ = ["clustering_of", "describe_rows", "expander", "shown"]
 
 
 def expander(session: Session, parameters: Parameters) -> Expand:
@@ -49,8 +53,9 @@ def _predict(session: Session, loaded: LoadedModel, function: TableFunction, que
 
 def _evaluate(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:
     assert query is not None  # the grammar asks for it
-    measures, warnings = session.learner.evaluate(loaded, query.sql, query.columns, position_of(function))
-    kinds = {name: "BIGINT" if isinstance(value, int) else "DOUBLE" for name, value in measures.items()}
+    place = position_of(function)
+    measures, warnings = evaluate(session.learner, loaded, query.sql, query.columns, place)
+    kinds = _kinds(loaded)
     return Expansion(
         number_rows(kinds, [list(measures.values())], session.engine.dialect),
         kinds,
@@ -59,9 +64,9 @@ def _evaluate(session: Session, loaded: LoadedModel, function: TableFunction, qu
 
 
 def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:
-    clusters = loaded.model.clusters  # type: ignore[attr-defined]  # all model types so far are clusterings
+    clusters = clustering_of(loaded, function).clusters
     whole = sum(c.weight for c in clusters)
-    label = getattr(loaded.model, "prediction_col", "prediction")
+    label = next(iter(loaded.model.outputs))
     kinds = {label: "INTEGER", "cluster_size": "BIGINT", "share": "DOUBLE", "inertia": "DOUBLE"}
     kinds |= dict.fromkeys(loaded.artifact.features, "DOUBLE")
     rows = [
@@ -74,22 +79,34 @@ def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, q
 def _federated_evaluate(
     session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None
 ) -> Expansion:
-    from dataclasses import asdict, fields
-
-    from hanse.metrics.clustering import ClusteringMetrics
-
-    names = [field.name for field in fields(ClusteringMetrics)]
-    whole = ("clusters", "smallest_cluster", "rows")
-    kinds = {"silo": "VARCHAR", **{n: "BIGINT" if n in whole else "DOUBLE" for n in names}}
+    kinds = {"silo": "VARCHAR", **_kinds(loaded)}
     rows = []
     notes = []
     found, lost = session.federation.evaluate(loaded)
     for silo, measures in found.items():
-        rows.append([silo, *(asdict(measures).values() if measures else [None] * len(names))])
+        rows.append([silo, *(asdict(measures).values() if measures else [None] * (len(kinds) - 1))])
         if measures is None:
             why = lost.get(silo, "see SHOW EGRESS")
             notes.append(f"silo {silo} released no measures of model {loaded.info.name}: {why}")
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds, tuple(notes))
+
+
+def _kinds(loaded: LoadedModel) -> dict[str, str]:
+    """The columns of an evaluation, with their types."""
+    return {name: "BIGINT" if kind is int else "DOUBLE" for name, kind in measures_of(loaded.model.family).items()}
+
+
+def clustering_of(loaded: LoadedModel, function: TableFunction) -> Clustering:
+    """The model, for a function that asks for clusters.
+
+    Raises:
+        BindError: it has none.
+    """
+    if not is_clustering(loaded.model):
+        what = f"{function.name} needs a clustering, and model {loaded.info.name} is a {loaded.artifact.model_type}"
+        cure = "ask model_predict or model_evaluate, or DESCRIBE MODEL for its numbers"
+        raise BindError(what, cure, position_of(function))
+    return loaded.model
 
 
 _EXPAND = {
@@ -123,10 +140,7 @@ def describe_rows(loaded: LoadedModel) -> list[list[str]]:
         ("rows", artifact.row_count),
         ("training", artifact.training),
     ]
-    rows += [
-        (f"cluster {number}", f"{c.count} rows, centroid {[round(float(x), 6) for x in c.centroid]}")
-        for number, c in enumerate(getattr(loaded.model, "clusters", ()))
-    ]
+    rows += loaded.model.described()
     rows += [
         ("source", artifact.source_sql),
         ("created", info.created),

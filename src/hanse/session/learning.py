@@ -10,19 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from hanse import __version__
 from hanse import expressions as e
 from hanse.artifact import Artifact, ModelInfo
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, DataError, HanseError, Position, nearest
-from hanse.estimator import WEIGHT, Model, train
-from hanse.metrics.clustering import first_observation, metrics_of, second_observation, sums_of
+from hanse.estimator import TARGET, Model, train
 from hanse.models.catalog import estimator_of, model_from_json
 from hanse.options import Given
 from hanse.session.features import base_columns, bind_features, default_steps
-from hanse.session.rows import Rows, bad_features, is_cosine, needed_of, survey
+from hanse.session.labels import refuse_label_as_feature, roles_of
+from hanse.session.rows import GUARD, Rows, bad_features, needed_of, survey
 from hanse.transforms.base import Column, StepSpec
 from hanse.transforms.chain import Chain, fit_chain, inputs_of
 from hanse.types import Progress
@@ -30,7 +28,6 @@ from hanse.types import Progress
 __all__ = ["Learner", "LoadedModel", "Trained"]
 
 _ROWS = "hanse_rows_"
-_GUARD = "hanse: a feature is NULL or not finite"
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Learner:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
-    def _scratch(self, sql: str) -> Iterator[str]:
+    def scratch(self, sql: str) -> Iterator[str]:
         """A temporary table for as long as it is needed."""
         name = f"{_ROWS}{next(self._numbers)}"
         try:
@@ -113,11 +110,13 @@ class Learner:
             DataError: rows that do not.
         """
         estimator = estimator_of(options, position)
-        weight_col = getattr(estimator, "weight_col", None)
-        weight = _weight_column(weight_col, columns, options)
-        specs = list(steps) or default_steps(columns, [weight_col] if weight_col else [], position)
+        named = roles_of(estimator, columns, options, position)
+        specs = list(steps) or default_steps(columns, [role.column for role in named.values()], position)
         base = base_columns(columns)
         read = inputs_of((s.inputs, s.alias) for s in specs)
+        if TARGET in named:
+            refuse_label_as_feature(named[TARGET].column, specs, read)
+        roles = {role: found.value for role, found in named.items()}
         for spec in specs:
             _check_inputs(spec, read, base, columns)
         plain = [s.function for s in specs] == ["vector_assembler"]
@@ -127,18 +126,17 @@ class Learner:
                 source = f"({sql}) AS rows_"
             else:
                 kept = ", ".join(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
-                extra = f", {self.engine.text(weight)} AS {e.quote(WEIGHT)}" if weight is not None else ""
-                source = stack.enter_context(self._scratch(f"SELECT {kept}{extra} FROM ({sql}) AS rows_"))
-                weight = None if weight is None else e.column(WEIGHT)
+                extra = "".join(f", {self.engine.text(v)} AS {e.quote(role)}" for role, v in roles.items())
+                source = stack.enter_context(self.scratch(f"SELECT {kept}{extra} FROM ({sql}) AS rows_"))
+                roles = {role: e.column(role) for role in roles}
                 if not self.engine.rows(f"SELECT 1 FROM {source} LIMIT 1"):
                     raise DataError("the SELECT gives no rows: there is nothing to train on")
                 chain = fit_chain(specs, base, Rows(self.engine, source))
             features = chain.features(base)
             names = _feature_names(features, specs[-1])
             projected = [f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(features.elements)]
-            if weight is not None:
-                projected.append(f"{self.engine.text(weight)} AS {e.quote(WEIGHT)}")
-            rows = stack.enter_context(self._scratch(f"SELECT {', '.join(projected)} FROM {source}"))
+            projected += [f"{self.engine.text(value)} AS {e.quote(role)}" for role, value in roles.items()]
+            rows = stack.enter_context(self.scratch(f"SELECT {', '.join(projected)} FROM {source}"))
             inner = [f"f{i}" for i in range(len(names))]
             spread, first = survey(self.engine, rows, inner, names, estimator)
             trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, first)
@@ -185,7 +183,7 @@ class Learner:
                 raise BindError(what, "give it another name with AS", position)
         needed = needed_of(features, loaded.model)
         guarded = ", ".join(
-            f"{self.engine.text(e.guarded(needed, value, self.engine.error(_GUARD)))} AS {e.quote(name)}"
+            f"{self.engine.text(e.guarded(needed, value, self.engine.error(GUARD)))} AS {e.quote(name)}"
             for name, value in outputs.items()
         )
         kept = ", ".join(e.quote(c) for c in columns)
@@ -196,7 +194,7 @@ class Learner:
             )
             source = f"(SELECT {kept}, {added} FROM {source}) AS rows_"
         result = f"SELECT {kept}, {guarded} FROM {source}"
-        return result, {**columns, **dict.fromkeys(outputs, "INTEGER")}, warnings
+        return result, {**columns, **loaded.model.outputs}, warnings
 
     def explain_guard(
         self,
@@ -207,48 +205,14 @@ class Learner:
         position: Position | None,
     ) -> HanseError | None:
         """If ``error`` comes from a feature that is no number: which, and in how many rows."""
-        if _GUARD not in str(error):
+        if GUARD not in str(error):
             return None
         bound, _ = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
         projected = ", ".join(f"{self.engine.text(x.expression)} AS f{i}" for i, x in enumerate(bound.elements))
         inner = [f"f{i}" for i in range(len(bound.elements))]
         needed = needed_of([e.column(f) for f in inner], loaded.model)
-        with self._scratch(f"SELECT {projected} FROM ({sql}) AS rows_") as rows:
+        with self.scratch(f"SELECT {projected} FROM ({sql}) AS rows_") as rows:
             return bad_features(self.engine, rows, needed, [x.name for x in bound.elements])
-
-    def evaluate(
-        self, loaded: LoadedModel, sql: str, columns: Mapping[str, str], position: Position | None
-    ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """A model's measures over a query's rows, in at most three scans: one of the query, two of its features.
-
-        Returns:
-            the measures by name, and warnings.
-        """
-        bound, warnings = bind_features(loaded.chain, columns, loaded.info.name, position, strict=self.strict_binding)
-        inner = [f"f{i}" for i in range(len(bound.elements))]
-        projected = ", ".join(
-            f"{self.engine.text(x.expression)} AS {f}" for f, x in zip(inner, bound.elements, strict=True)
-        )
-        features = [e.column(f) for f in inner]
-        label = next(iter(loaded.model.predict(features).values()))
-        guarded = self.engine.text(e.guarded(needed_of(features, loaded.model), label, self.engine.error(_GUARD)))
-        shown = ", ".join(inner)
-        if is_cosine(loaded.model):
-            norm = self.engine.text(e.root(e.total(e.square(f) for f in features)))
-            shown = ", ".join(f"{f} / {norm} AS {f}" for f in inner)
-        query = f"SELECT {shown}, {guarded} AS label FROM (SELECT {projected} FROM ({sql}) AS rows_) AS rows_"
-        clusters = loaded.model.clusters  # type: ignore[attr-defined]  # all model types so far are clusterings
-        origins = np.array([c.centroid for c in clusters])
-        try:
-            with self._scratch(query) as rows:
-                total = self.engine.observe(rows, first_observation(inner, "label", origins))
-                sums = sums_of(origins, total)
-                if sums.count.sum() == 0:
-                    raise DataError(f"the SELECT gives no rows: there is nothing to evaluate {loaded.info.name} on")
-                second = self.engine.observe(rows, second_observation(inner, "label", sums))
-        except HanseError as error:
-            raise self.explain_guard(error, loaded, sql, columns, position) or error from None
-        return asdict(metrics_of(sums, second)), warnings
 
     def transformed(
         self, sql: str, columns: Mapping[str, str], steps: Sequence[StepSpec]
@@ -259,7 +223,7 @@ class Learner:
         for spec in steps:
             _check_inputs(spec, read, base, columns)
         kept = list(dict.fromkeys(e.quote(base[r.lower()].elements[0].source) for r in read))
-        with self._scratch(f"SELECT {', '.join(kept)} FROM ({sql}) AS rows_") as source:
+        with self.scratch(f"SELECT {', '.join(kept)} FROM ({sql}) AS rows_") as source:
             chain = fit_chain(steps, base, Rows(self.engine, source))
         results = chain.apply(base)
         taken = {c.lower() for c in columns} & {a.lower() for a in results}
@@ -273,19 +237,6 @@ class Learner:
     def _value(self, column: Column) -> str:
         texts = [self.engine.text(x.expression) for x in column.elements]
         return f"[{', '.join(texts)}]" if column.vector else texts[0]
-
-
-def _weight_column(name: str | None, columns: Mapping[str, str], options: Sequence[Given]) -> e.Expression | None:
-    if name is None:
-        return None
-    place = next((o.value_position for o in options if o.key == "WEIGHT_COL"), None)
-    found = next((c for c in columns if c.lower() == name.lower()), None)
-    if found is None:
-        raise BindError(f"WEIGHT_COL = {name!r} is not a column of the SELECT", nearest(name, columns), place)
-    base = base_columns({found: columns[found]}).get(found.lower())
-    if base is None or base.elements[0].kind != "number":
-        raise BindError(f"WEIGHT_COL = {name!r} is of type {columns[found]}", "need a number", place)
-    return base.elements[0].expression
 
 
 def _check_inputs(spec: StepSpec, read: Sequence[str], base: Mapping[str, Column], columns: Mapping[str, str]) -> None:
@@ -314,9 +265,7 @@ def _remarks(
     constant = [n for n, c in zip(names, spread["constant"], strict=True) if c]
     if constant:
         yield f"constant feature{'s'[: len(constant) != 1]} {', '.join(constant)}: one value in every row has no effect"
-    wanted, found = estimator.num_clusters, int(numbers.get("clusters", 0))
-    if found < wanted:
-        yield f"NUM_CLUSTERS = {wanted}, found {found}: no further cluster can be divided"
+    yield from estimator.remarks(numbers)
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float]:

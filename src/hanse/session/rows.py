@@ -11,11 +11,15 @@ import numpy as np
 from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import DataError
-from hanse.estimator import WEIGHT, Aggregate, Observation
+from hanse.estimator import SUPERVISED, TARGET, WEIGHT, Aggregate, Observation
 from hanse.statistics import Statistics
 
-__all__ = ["Rows", "bad_features", "is_cosine", "needed_of", "survey"]
+__all__ = ["GUARD", "Rows", "bad_features", "bad_labels", "is_cosine", "needed_of", "survey", "unlabelled"]
 
+GUARD = "hanse: a feature is NULL or not finite"
+"""What a query stops with at a row that cannot be predicted; :func:`bad_features` then counts such rows."""
+
+_SHOWN = 5  # labels that an error names
 _LARGE = 1e150  # the squares of larger numbers overflow
 
 
@@ -57,7 +61,7 @@ def survey(
         ``rows``, and for each feature whether it is ``constant``; and what the estimator observes first, taken along.
 
     Raises:
-        DataError: rows that cannot be trained on, counted, with their columns.
+        DataError: rows or labels that cannot be trained on, counted, with their columns.
     """
     size = (len(inner),)
     values = [e.column(f) for f in inner]
@@ -74,6 +78,8 @@ def survey(
         w = e.column(WEIGHT)
         fits = e.both(e.is_number(w), e.at_least(w, e.number(0.0)))
         aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
+    if estimator.family in SUPERVISED:
+        aggregates["unlabelled"] = unlabelled()
     first = estimator.observe(estimator.start(inner))
     assert first.cell is None  # nothing is known yet by which rows could be told apart
     aggregates |= {f"first_{name}": aggregate for name, aggregate in first.aggregates.items()}
@@ -98,6 +104,9 @@ def survey(
             f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
             "overflow: scale them in the SELECT, or with TRANSFORM (standard_scaler(column) alias, ...)"
         )
+    unfit = float(found["unlabelled"]) if "unlabelled" in aggregates else 0.0
+    if unfit:
+        raise bad_labels(Rows(engine, relation), f"LABEL = {estimator.label!r}", unfit, count)
     taken_along = Statistics({name: found[f"first_{name}"] for name in first.aggregates})
     return {"rows": count, "constant": (found["least"] == found["greatest"]).tolist()}, taken_along
 
@@ -147,4 +156,30 @@ def bad_features(
     return DataError(
         f"cosine distance: {bad[-1]:.0f} of {rows} rows are 0 in every feature, which is no direction: filter "
         "these rows out in the SELECT, or use DISTANCE_MEASURE = 'euclidean'"
+    )
+
+
+def unlabelled() -> Aggregate:
+    """Rows whose ``target`` is neither 0 nor 1."""
+    target = e.column(TARGET)
+    fits = [e.when(e.equal(target.copy(), e.number(label)), e.number(0.0)) for label in (0.0, 1.0)]
+    return Aggregate((e.case(fits, e.number(1.0)),))
+
+
+def bad_labels(rows: Rows, what: str, bad: float, count: int) -> DataError:
+    """What to say of labels that are neither 0 nor 1.
+
+    Args:
+        rows: with a column ``target``.
+        what: names the column.
+        bad: how many rows have such a label.
+        count: how many rows there are.
+    """
+    found = [(value, n) for value, n in rows.frequencies(e.column(TARGET)) if value not in (0.0, 1.0)]
+    found.sort(key=lambda item: -item[1])
+    named = [f"{'NULL' if v is None else f'{v:.10g}'} ({n} row{'s'[: n != 1]})" for v, n in found[:_SHOWN]]
+    more = [f"and {len(found) - _SHOWN} more values"] if len(found) > _SHOWN else []
+    return DataError(
+        f"{what}: {bad:.0f} of {count} rows have a label other than 0 and 1: {', '.join(named + more)}: filter these "
+        "rows out in the SELECT, or say what makes a row 1, as CASE WHEN ... THEN 1 ELSE 0 END"
     )

@@ -26,6 +26,8 @@ KEY_ALIASES: dict[str, str] = {
     "TYPE": "MODEL_TYPE",
     "MAX_ITERATIONS": "MAX_ITER",
     "REGPARAM": "REG_PARAM",
+    "L2": "REG_PARAM",
+    "ELASTIC_NET_PARAM": "ELASTICNETPARAM",
     "DISTANCE_TYPE": "DISTANCE_MEASURE",
 }
 """Other spellings of an option's key, and the canonical one."""
