@@ -6,10 +6,12 @@ trip to the last bit. Nothing here knows a dialect: an engine writes the express
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
 __all__ = [
     "Expression",
@@ -55,6 +57,7 @@ __all__ = [
     "subtract",
     "total",
     "when",
+    "written",
 ]
 
 Expression = exp.Expr
@@ -254,6 +257,23 @@ def call(function: str, *arguments: Expression) -> Expression:
     return exp.Anonymous(this=function, expressions=list(arguments))
 
 
+@functools.cache
+def _dialect(name: str) -> Dialect:
+    """A dialect; making one costs more than writing a small expression out."""
+    return Dialect.get_or_raise(name)
+
+
+def written(expression: Expression, dialect: str, *, copy: bool = True) -> str:
+    """An expression as a dialect writes it.
+
+    Args:
+        expression: what to write.
+        dialect: such as ``duckdb``.
+        copy: whether the expression is still needed afterwards; writing may change it.
+    """
+    return expression.sql(dialect=_dialect(dialect), copy=copy, comments=False)
+
+
 def parse_sql(text: str, dialect: str) -> Expression:
     """Text that an engine's dialect wrote, as a tree again."""
     import sqlglot
@@ -294,8 +314,14 @@ def select(
     return _from([group, *named], relation).group_by(group.copy(), copy=False)
 
 
+@functools.lru_cache(maxsize=256)
+def _table(relation: str) -> exp.Table:
+    """A relation's name as a tree; parsing it would cost as much as writing a small query out."""
+    return exp.to_table(relation)
+
+
 def _from(columns: Sequence[Expression], relation: str | Expression) -> exp.Select:
-    source = exp.to_table(relation) if isinstance(relation, str) else relation
+    source = _table(relation).copy() if isinstance(relation, str) else relation
     return exp.Select(expressions=list(columns)).from_(source, copy=False)
 
 

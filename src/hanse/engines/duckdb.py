@@ -22,7 +22,7 @@ from hanse.errors import (
     nearest,
 )
 from hanse.estimator import Observation
-from hanse.expressions import Expression, call, parse_sql, quote, string
+from hanse.expressions import Expression, call, parse_sql, quote, string, written
 from hanse.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class DuckDB:
 
     def text(self, expression: Expression) -> str:
         """An expression as this engine writes it."""
-        return expression.sql(dialect=self.dialect, comments=False)
+        return written(expression, self.dialect)
 
     def error(self, message: str) -> Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
@@ -209,7 +209,7 @@ class DuckDB:
 
     def observe(self, relation: str, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
-        sql = observation_query(relation, observation).sql(dialect=self.dialect, copy=False, comments=False)
+        sql = written(observation_query(relation, observation), self.dialect, copy=False)
         with _translated(self.database):
             columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
         identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections import Counter, deque
 
 import msgspec
 
@@ -29,6 +29,9 @@ class Answers:
         self._by_plan: dict[str, list[int]] = {}
         self._finished: set[tuple[str, str]] = set()
         self._data: dict[tuple[str, str, str], str] = {}
+        self._spent: deque[Entry] = deque()  # what released something new in the last 24 hours
+        self._cells: Counter[str] = Counter()  # of these, by relation
+        self._runs: Counter[str] = Counter()  # of these, by run
 
     def _update(self) -> None:
         for index in range(self._read, len(self._ledger.entries)):
@@ -37,6 +40,10 @@ class Answers:
                 self._by_task[entry.task, entry.coordinator] = index
             if entry.decision == "released":
                 self._by_plan.setdefault(entry.plan, []).append(index)
+            if entry.decision == "released" and entry.cells:
+                self._spent.append(entry)
+                self._cells[entry.relation] += entry.cells
+                self._runs[entry.run] += 1
             if entry.decision in ("released", "repeated") and entry.data:
                 self._data.setdefault((entry.run, entry.silo, entry.relation), entry.data)
             if entry.kind == "finish" and entry.decision == "released":
@@ -79,23 +86,23 @@ class Answers:
 
     # -- budgets ------------------------------------------------------------------------------
 
-    def _last_day(self) -> Iterator[Entry]:
-        """Entries of the last 24 hours that released something new, the latest first."""
+    def _forget_older(self) -> None:
+        """Leave out what is older than 24 hours."""
+        self._update()
         since = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)).isoformat(timespec="milliseconds")
-        for entry in reversed(self._ledger.entries):
-            if entry.time < since:
-                return
-            if entry.decision == "released" and entry.cells:
-                yield entry
+        while self._spent and self._spent[0].time < since:
+            entry = self._spent.popleft()
+            self._cells[entry.relation] -= entry.cells
+            self._runs[entry.run] -= 1
+            if not self._runs[entry.run]:
+                del self._runs[entry.run]
 
     def left(self, policy: Policy, relation: str) -> dict[str, int]:
         """What is left of the budgets."""
-        entries = list(self._last_day())
-        cells = sum(entry.cells for entry in entries if entry.relation == relation)
-        runs = len({entry.run for entry in entries})
+        self._forget_older()
         return {
-            "runs": max(policy.runs_per_day - runs, 0),
-            "cells": max(policy.cells_per_day - cells, 0),
+            "runs": max(policy.runs_per_day - len(self._runs), 0),
+            "cells": max(policy.cells_per_day - self._cells[relation], 0),
         }
 
     def check(self, policy: Policy, relation: str, run: str, cells: int) -> None:
@@ -109,5 +116,5 @@ class Answers:
             raise RefusalError(
                 "budget", "cells_per_day is spent: ask again tomorrow", detail=f"{left['cells']} left, {cells} needed"
             )
-        if not left["runs"] and all(entry.run != run for entry in self._last_day()):
+        if not left["runs"] and run not in self._runs:
             raise RefusalError("budget", "runs_per_day is spent: ask again tomorrow")

@@ -40,7 +40,11 @@ class Coordinator:
         run_id: a UUID in hex.
         progress: called after each round.
         clock: seconds since 1970.
+        active: the silos that still take part.
+        lost: those that do not, and why.
+        silent: those that did not answer in time.
         rows: of each silo, as its moments in this run tell.
+        journalled: what the journal held when the run began or was resumed; read when it is first needed.
     """
 
     plan: Plan

@@ -160,10 +160,11 @@ class Gate:
     ) -> dict[int, str]:
         """Cells that may not leave as they are, the smallest first, and why."""
         found: dict[int, str] = {}
+        share = tally.share
         for i in sorted(held, key=lambda c: int(tally.customers[c])):
             if tally.customers[i] < self.min_customers:
                 found[i] = "small"
-            elif tally.share[i] * 100 > self.dominance_percent:
+            elif share[i] * 100 > self.dominance_percent:
                 found[i] = "dominant"
         if self.masks and customers is not None and not found:
             labels = np.asarray([*mapping, -1])[question.labels]
@@ -230,7 +231,7 @@ def _check(tally: Tally) -> None:
         RefusalError: with field and value for the silo's own ledger.
     """
     for name, array in tally.arrays.items():
-        if not np.all(np.isfinite(array)):
+        if not np.isfinite(array).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise _unsound(name, f"{name}{list(place)} = {array[place]}: need finite numbers")
     count = tally.arrays.get("count")

@@ -207,38 +207,35 @@ class Journal:
                 more = None not in batch
                 rows = dict(item for item in batch if item is not None)
                 if rows:
-                    try:
-                        self._record(run_id, round_, kind, rows)
-                    except ConflictError:  # another process resumes the same run, and was first
-                        self._record(run_id, round_, kind, rows)
+                    self._record(run_id, round_, kind, rows)
         except BaseException as error:  # noqa: BLE001  # it is raised where the block ends
             future.set_exception(error)
         else:
             future.set_result(None)
 
     def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
-        """One transaction; of two replies the first stands, but one that comes after silence is kept."""
-        received = now()
-        key = (federated_reply.c.run_id == run_id) & (federated_reply.c.round == round_)
-        known = sa.select(federated_reply.c.silo, sa.func.length(federated_reply.c.reply).label("size_bytes")).where(
-            key
-        )
+        """One transaction."""
+        about = {"run_id": run_id, "round": round_, "kind": kind, "received": now()}
+        rows = [
+            {**about, "silo": name, "reply": b"" if reply is None else encode(reply)} for name, reply in replies.items()
+        ]
+        try:
+            with self._database.writing() as connection:
+                connection.execute(federated_reply.insert(), rows)
+        except ConflictError:  # a silo kept silent before, or another process resumes the same run and was first
+            self._merge(rows)
+
+    def _merge(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Of two replies the first stands; one that comes after silence is kept."""
+        columns = federated_reply.c
         with self._database.writing() as connection:
-            sizes = {row.silo: row.size_bytes for row in connection.execute(known)}
-            rows = [
-                {"silo": name, "received": received, "reply": b"" if reply is None else encode(reply)}
-                for name, reply in replies.items()
-                if name not in sizes or (reply is not None and not sizes[name])
-            ]
-            for row in (row for row in rows if row["silo"] in sizes):
-                connection.execute(
-                    federated_reply.update().where(key, federated_reply.c.silo == row["silo"]).values(row)
-                )
-            fresh = [
-                row | {"run_id": run_id, "round": round_, "kind": kind} for row in rows if row["silo"] not in sizes
-            ]
-            if fresh:
-                connection.execute(federated_reply.insert(), fresh)
+            for row in rows:
+                key = [columns[name] == row[name] for name in ("run_id", "round", "silo")]
+                known = connection.scalar(sa.select(sa.func.length(columns.reply)).where(*key))
+                if known is None:
+                    connection.execute(federated_reply.insert().values(**row))
+                elif not known and row["reply"]:
+                    connection.execute(federated_reply.update().where(*key).values(**row))
 
     def replies(self, run_id: str) -> dict[int, dict[str, Reply | None]]:
         """What is known of a run: by round and silo its reply, or None where it kept silent."""

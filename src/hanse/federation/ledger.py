@@ -111,6 +111,7 @@ class Ledger:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            self._head = os.open(path.with_suffix(".head"), os.O_WRONLY | os.O_CREAT, 0o600)
         except OSError as error:
             raise WorkspaceError(f"ledger {path} cannot be opened: {error.strerror}: check the folder") from None
         self._read_bytes = 0
@@ -126,6 +127,7 @@ class Ledger:
         """Let go of the file."""
         os.close(self._file)
         os.close(self._lock)
+        os.close(self._head)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -208,12 +210,7 @@ class Ledger:
 
     def _write_head(self) -> None:
         text = f"{self.entries[-1].seq} {self.head}\n".encode()
-        descriptor = os.open(self.path.with_suffix(".head"), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(descriptor, text, 0)
-            os.ftruncate(descriptor, len(text))
-        finally:
-            os.close(descriptor)
+        os.pwrite(self._head, text, 0)  # numbers only grow, and so nothing of an older text is left
 
     def prune(self, days: int) -> int:
         """Remove entries older than ``days``; the first line left then says so. Returns how many were removed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import itertools
@@ -29,6 +30,7 @@ from hanse.federation.source import Definition, Source, find, source_of
 __all__ = ["Digest", "Snapshot", "Snapshots", "opened", "private_folder"]
 
 _POLL_S: Final = 0.05
+_TOUCH_S: Final = 10.0
 
 Integers = npt.NDArray[Any]
 
@@ -161,6 +163,8 @@ class Snapshots:
         self._secret = secret
         self._clock = clock
         self._open: dict[Path, Snapshot] = {}
+        self._touched: dict[Path, float] = {}
+        self._path = functools.lru_cache(maxsize=256)(self._made_path)
         self._stop = threading.Event()
         self.sweep()
 
@@ -183,8 +187,7 @@ class Snapshots:
         Raises:
             RefusalError: not published, not readable, held by another process until the deadline, or unfit rows.
         """
-        which = f"{relation.lower()}/{store or ''}"
-        path = self.folder / f"{_short(run)}-{_short(which)}.duckdb"
+        path = self._path(run, relation, store)
         snapshot = self._open.get(path)
         if snapshot is None:
             if path.exists():
@@ -193,8 +196,14 @@ class Snapshots:
             else:
                 snapshot = self._make(path, relation, store, deadline)
             self._open[path] = snapshot
-        os.utime(path)
+        if self._clock() >= self._touched.get(path, 0.0) + _TOUCH_S:
+            os.utime(path)
+            self._touched[path] = self._clock()
         return snapshot
+
+    def _made_path(self, run: str, relation: str, store: str | None) -> Path:
+        which = f"{relation.lower()}/{store or ''}"
+        return self.folder / f"{_short(run)}-{_short(which)}.duckdb"
 
     def _make(self, path: Path, relation: str, store: str | None, deadline: float) -> Snapshot:
         self.sweep()
@@ -215,6 +224,7 @@ class Snapshots:
     def delete(self, run: str) -> None:
         """Delete what a run copied."""
         for path in self.folder.glob(f"{_short(run)}-*"):
+            self._touched.pop(path, None)
             snapshot = self._open.pop(path, None)
             if snapshot is not None:
                 snapshot.close()
@@ -226,6 +236,7 @@ class Snapshots:
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < limit:
+                    self._touched.pop(path, None)
                     snapshot = self._open.pop(path, None)
                     if snapshot is not None:
                         snapshot.close()

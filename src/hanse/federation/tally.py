@@ -91,7 +91,8 @@ class Asked:
         k = self.cells
         rows = self.snapshot.engine.rows(self._query(observation))
         expressions = sum(len(a.expressions) for a in observation.aggregates.values())
-        table = np.zeros((k + 1, 3 + expressions + len(_square_positions(observation))))
+        squares = _square_positions(observation)
+        table = np.zeros((k + 1, 3 + expressions + len(squares)))
         for row in rows:
             if not _NO_CELL <= row[0] < k:
                 raise RefusalError("protocol", "the plan puts rows into cells that it does not have")
@@ -106,7 +107,7 @@ class Asked:
             arrays,
             table[:k, 1].astype(np.int64),
             table[:k, 2].astype(np.int64),
-            _squares(arrays, observation),
+            table[:k, [3 + i for i in squares]],
             table[:k, start:],
             int(table[k, 1]),
             int(table[k, 2]),
@@ -193,7 +194,7 @@ def _with_label(observation: Observation, value: e.Expression, label: str) -> Ob
 
 def _text(expression: e.Expression) -> str:
     """As DuckDB writes it; without the copy that would cost more than the query of a small relation."""
-    return expression.sql(dialect=DuckDB.dialect, copy=False, comments=False)
+    return e.written(expression, DuckDB.dialect, copy=False)
 
 
 def _summed(text: str) -> str:
@@ -220,12 +221,6 @@ def _diagonal(size: int, shape: tuple[int, ...]) -> list[int]:
     d = int((np.sqrt(8 * size + 1) - 1) / 2)
     rows, columns = np.triu_indices(d)
     return [int(i) for i in np.flatnonzero(rows == columns)]
-
-
-def _squares(arrays: Mapping[str, FloatArray], observation: Observation) -> FloatArray:
-    """(k, m) every sum of squares."""
-    flat = [a.reshape(len(a), int(np.prod(a.shape[1:]))) for a in arrays.values()]
-    return np.column_stack(flat)[:, _square_positions(observation)]
 
 
 def shares(largest: FloatArray, squares: FloatArray) -> FloatArray:

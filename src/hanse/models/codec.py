@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -49,23 +50,28 @@ def _unknown(kind: Any, data: Any, where: str) -> Iterator[tuple[str, list[str],
     if isinstance(data, dict):
         for part in _dataclasses(kind):
             held = [field.name for field in fields(part)]
-            hints = get_type_hints(part)
+            hints = _hints(part)
             for name, value in data.items():
                 if name not in held:
                     yield where, held, str(name)
                 else:
                     yield from _unknown(hints[name], value, f"{where}.{name}")
-    elif isinstance(data, list | tuple) and any(True for _ in _dataclasses(kind)):
+    elif isinstance(data, list | tuple) and _dataclasses(kind):
         for number, value in enumerate(data):
             yield from _unknown(kind, value, f"{where}[{number}]")
 
 
-def _dataclasses(kind: Any) -> Iterator[Any]:
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; working them out takes longer than all the rest."""
+    return get_type_hints(kind)
+
+
+@functools.cache
+def _dataclasses(kind: Any) -> tuple[Any, ...]:
     """The dataclasses that a type hint names: ``Node`` of ``tuple[Node, ...] | None``."""
-    if is_dataclass(kind):
-        yield kind
-    for part in get_args(kind):
-        yield from _dataclasses(part)
+    own = (kind,) if is_dataclass(kind) else ()
+    return own + tuple(found for part in get_args(kind) for found in _dataclasses(part))
 
 
 def _encode(value: Any) -> Any:
