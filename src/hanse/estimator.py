@@ -38,7 +38,7 @@ WEIGHT = "weight"
 TARGET = "target"
 """The column of a training relation that holds what a model learns to predict, where it learns from examples."""
 
-Family = Literal["clustering", "classification"]
+Family = Literal["clustering", "classification", "distribution"]
 """What a model does with a row, and so which measures tell how well it does it."""
 
 SUPERVISED: frozenset[Family] = frozenset({"classification"})

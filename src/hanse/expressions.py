@@ -52,6 +52,7 @@ __all__ = [
     "select",
     "select_over",
     "square",
+    "squared",
     "string",
     "struct_fields",
     "subtract",
@@ -133,6 +134,11 @@ def dot(weights: Sequence[float], values: Sequence[Expression]) -> Expression:
 def square(a: Expression) -> Expression:
     """``a * a``; give it a column, for it is written twice."""
     return multiply(a, a.copy())
+
+
+def squared(a: Expression) -> Expression:
+    """``a`` to the power of 2, written once; for what is no column."""
+    return exp.Pow(this=_paren(a), expression=number(2.0))
 
 
 def root(a: Expression) -> Expression:

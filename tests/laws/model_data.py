@@ -14,7 +14,7 @@ from hanse.engines.duckdb import DuckDB
 from hanse.estimator import TARGET, WEIGHT, Holder, Model, Observation
 from hanse.statistics import Statistics
 
-__all__ = ["FEATURES", "Rows", "features_of", "holders", "holders_of", "predicted", "targets", "watched"]
+__all__ = ["FEATURES", "Rows", "features_of", "holders", "holders_of", "predicted", "scored", "targets", "watched"]
 
 Rows = npt.NDArray[np.float64]
 
@@ -80,3 +80,13 @@ def predicted(engine: DuckDB, model: Model, rows: Rows) -> npt.NDArray[np.int64]
     label = next(iter(model.predict([e.column(f) for f in names]).values()))
     found = engine.rows(f"SELECT {engine.text(label)} FROM to_predict ORDER BY id")
     return np.array([value for (value,) in found], dtype=np.int64)
+
+
+def scored(engine: DuckDB, model: Any, rows: Rows, column: str = "anomaly_score") -> Rows:
+    """(n,) scores of rows (n, d), computed by the engine."""
+    names = features_of(rows)
+    engine.register("to_score", pa.table({f: rows[:, i] for i, f in enumerate(names)} | {"id": np.arange(len(rows))}))
+    features = [e.column(f) for f in names]
+    value = {**model.scores(features), **model.contributions(features)}[column]
+    found = engine.rows(f"SELECT {engine.text(value)} FROM to_score ORDER BY id")
+    return np.array([value for (value,) in found], dtype=np.float64)

@@ -9,15 +9,17 @@ from typing import Any, Final
 from hanse.estimator import Family
 from hanse.metrics.classification import ClassificationMetrics
 from hanse.metrics.clustering import ClusteringMetrics
+from hanse.metrics.distribution import DistributionMetrics
 
 __all__ = ["METRICS", "Metrics", "measures_of"]
 
-Metrics = ClusteringMetrics | ClassificationMetrics
+Metrics = ClusteringMetrics | ClassificationMetrics | DistributionMetrics
 """The measures of one evaluation."""
 
 METRICS: Final[Mapping[Family, type[Any]]] = {
     "clustering": ClusteringMetrics,
     "classification": ClassificationMetrics,
+    "distribution": DistributionMetrics,
 }
 """For each family a dataclass of measures; its fields are the columns of an evaluation, in order."""
 

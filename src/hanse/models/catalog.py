@@ -10,15 +10,21 @@ from hanse.errors import ArtifactError, BindError, Position, UnsupportedError, n
 from hanse.estimator import Estimator, Model
 from hanse.models.bisecting_kmeans import BisectingKMeans
 from hanse.models.bisecting_model import BisectingModel
+from hanse.models.ecod import Ecod
+from hanse.models.ecod_model import EcodModel
 from hanse.models.kmeans import KMeans, KMeansModel
 from hanse.models.logistic_model import LogisticModel
 from hanse.models.logistic_regression import LogisticRegression
+from hanse.models.mahalanobis import Mahalanobis
+from hanse.models.mahalanobis_model import MahalanobisModel
 from hanse.options import Given, build
 
 __all__ = ["ESTIMATORS", "KNOWN", "MODELS", "estimator_of", "for_rounds", "model_from_json"]
 
-ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans, LogisticRegression)
-MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel, LogisticModel)
+ESTIMATORS: tuple[type[Any], ...] = (BisectingKMeans, KMeans, LogisticRegression, Mahalanobis, Ecod)
+MODELS: tuple[type[Any], ...] = (BisectingModel, KMeansModel, LogisticModel, MahalanobisModel, EcodModel)
+
+_BINS_OVER_SILOS = 16
 
 KNOWN = (
     "decision_tree_classifier",
@@ -88,7 +94,8 @@ def for_rounds(estimator: Any) -> tuple[Any, Any | None]:
     """The estimator as it trains in rounds over silos, and the one that finds its first centroids, if it needs one.
 
     A sketch's cells would be too small to leave a silo. Bisecting k-means opens splits with ``split_starts = 1``, which
-    needs the covariance of whole clusters only; k-means begins at the centroids of such a bisecting k-means.
+    needs the covariance of whole clusters only; k-means begins at the centroids of such a bisecting k-means; ECOD takes
+    as many bins as a silo lets out by default.
     """
     if isinstance(estimator, BisectingKMeans):
         return replace(estimator, split_starts=1), None
@@ -100,4 +107,6 @@ def for_rounds(estimator: Any) -> tuple[Any, Any | None]:
             split_starts=1,
         )
         return estimator, seeding
+    if isinstance(estimator, Ecod):
+        return replace(estimator, num_bins=min(estimator.num_bins, _BINS_OVER_SILOS)), None
     return estimator, None

@@ -13,6 +13,7 @@ from hanse.errors import BindError, DataError, HanseError, Position, nearest
 from hanse.estimator import TARGET, Aggregate, Family, Observation
 from hanse.metrics import classification as classes
 from hanse.metrics import clustering as clusters
+from hanse.metrics import distribution
 from hanse.metrics.catalog import Metrics
 from hanse.models.classifier import is_classifier
 from hanse.models.clusters import is_clustering
@@ -141,7 +142,17 @@ def _classification(rows: _Scored) -> Metrics:
     return classes.metrics_of(confusion, won)
 
 
+def _distribution(rows: _Scored) -> Metrics:
+    _, score = rows.outputs
+    total = rows.observe(distribution.first_observation(score))
+    if total["count"] == 0:
+        raise _nothing(rows.loaded)
+    mean = float(total["sum"] / total["count"])
+    return distribution.metrics_of(mean, rows.observe(distribution.second_observation(score, mean)))
+
+
 _MEASURES: Mapping[Family, Callable[[_Scored], Metrics]] = {
     "clustering": _clustering,
     "classification": _classification,
+    "distribution": _distribution,
 }
