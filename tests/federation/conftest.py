@@ -12,10 +12,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from federation_support import Broker, Serving, SiloProcess, free_port, nats_server  # needs the line above
+from ledger_watch import ledgers_hold_no_small_cell, watched_ledgers  # every ledger of every test is looked at
 
 from hanse.federation import setup
 from hanse.transports.nats import Nats
 from hanse.transports.settings import ConnectionSettings, CoordinatorSettings
+
+__all__ = ["ledgers_hold_no_small_cell", "watched_ledgers"]
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ from hanse.models.codec import state_from_plain, state_to_plain
 CLUSTERINGS = [kind for kind in ESTIMATORS if "num_clusters" in {field.name for field in fields(kind)}]
 HOLDERS = (1, 2, 10, 100)
 CLUSTERS = 3
-CASES = [("tails", 1), ("tails", 2), ("tails", 10), *(("far", count) for count in HOLDERS)]  # a hundred, where rounds are few
+CASES = [
+    ("tails", 1),
+    ("tails", 2),
+    ("tails", 10),
+    *(("far", count) for count in HOLDERS),
+]  # a hundred, where rounds are few
 
 
 @pytest.fixture(scope="module")
