@@ -132,6 +132,6 @@ def test_where_a_gate_joins_cells_the_silo_is_named_with_a_code(tmp_path: Path) 
         assert sizes == [(184,), (100,)]  # the four are counted among the first
         shown = session.sql("SHOW EGRESS FOR MODEL g").fetchall()
         assert {(row[4], row[8]) for row in shown if row[5] == "observe" and row[8]} == {("shop_0", "merged")}
-    entries = entries_of(tmp_path / "shop_0" / "shop.ledger")
+    entries = entries_of(tmp_path / "shop_0" / "shop_0.ledger")
     assert any(entry.merged for entry in entries)
     assert all(entry.customers >= 10 for entry in entries if entry.cells)

@@ -234,6 +234,13 @@ class Silo:
         store = self._store(task.silo)
         self._check_store(task, store)
         snapshot = self._snapshots.open(_session(task), task.relation, store, task.expires_at)
+        if store is not None and snapshot.meta.customers < self.policy.min_customers_for(task):
+            name = snapshot.publish.name
+            text = (
+                f"store {store!r:.80} of {name}: there is none of that name, or it has fewer customers than "
+                "min_customers: nothing leaves"
+            )
+            raise RefusalError("small", text)
         known = self._runs.get(snapshot.path)
         if known is not None and known.snapshot is snapshot:
             return known

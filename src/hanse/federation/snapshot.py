@@ -31,6 +31,7 @@ __all__ = ["Digest", "Snapshot", "Snapshots", "opened", "private_folder"]
 
 _POLL_S: Final = 0.05
 _TOUCH_S: Final = 10.0
+_TURNS: Final[dict[Path, threading.Lock]] = {}
 
 Integers = npt.NDArray[Any]
 
@@ -247,21 +248,33 @@ class Snapshots:
 def opened(database: Path, deadline: float, clock: Callable[[], float], stop: threading.Event) -> Iterator[DuckDB]:
     """The silo's database for reading, nothing else allowed; waits while another process holds it.
 
+    The stores of one dataset take turns: within a process DuckDB opens a file once, for all of its connections.
+
     Raises:
         RefusalError: it is held until the deadline, or cannot be read.
     """
-    while True:
-        try:
-            engine = DuckDB(database, read_only=True, locked=True)
-            break
-        except DatabaseInUseError as error:
-            if clock() >= deadline or stop.wait(_POLL_S):
-                text = "the store's own loader held the database until the task expired"
-                raise RefusalError("busy", text, detail=str(error), status="failed") from None
+
+    def wait(why: str) -> None:
+        if clock() >= deadline or stop.wait(_POLL_S):
+            text = "the store's own loader held the database until the task expired"
+            raise RefusalError("busy", text, detail=why, status="failed")
+
+    turn = _TURNS.setdefault(database, threading.Lock())
+    while not turn.acquire(blocking=False):
+        wait(f"{database} is being copied for other stores")
     try:
-        yield engine
+        while True:
+            try:
+                engine = DuckDB(database, read_only=True, locked=True)
+                break
+            except DatabaseInUseError as error:
+                wait(str(error))
+        try:
+            yield engine
+        finally:
+            engine.close()
     finally:
-        engine.close()
+        turn.release()
 
 
 @contextlib.contextmanager
