@@ -40,7 +40,10 @@ def connect(
     Raises:
         WorkspaceError: the workspace is locked, corrupt or cannot be written.
     """
-    from hanse.session import Session
+    from hanse.collector import patient
+
+    with patient():
+        from hanse.session import Session
 
     return Session(workspace, memory_limit=memory_limit, threads=threads, registry=registry, federation=federation)
 

@@ -23,6 +23,10 @@ class _WithoutPandas:
 def main() -> None:
     """Run the command that the arguments name, and leave with its exit code."""
     sys.meta_path.insert(0, _WithoutPandas)
-    from hanse.cli.running import run
+    from hanse.collector import patient
 
-    sys.exit(run(sys.argv[1:]))
+    with patient():
+        from hanse.cli.running import run
+
+        code = run(sys.argv[1:])
+    sys.exit(code)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hanse.collector import leave_quickly, patient
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
 from hanse.session import statements
@@ -29,15 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-@contextlib.contextmanager
-def _patient_collector() -> Iterator[None]:
-    """Let Python's garbage collector look less often while a statement makes and drops many small syntax trees."""
-    before = gc.get_threshold()
-    gc.set_threshold(max(before[0], 50_000) if before[0] else 0, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+leave_quickly()
 
 
 class Session:
@@ -150,7 +141,7 @@ class Session:
             target = into if number == len(script) else None
             started = time.perf_counter()
             try:
-                with _patient_collector():
+                with patient():
                     outcome = statements.execute(self, statement, parameters, target, progress)
             except KeyboardInterrupt:
                 raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
