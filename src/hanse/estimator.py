@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 from hanse.errors import DataError
 from hanse.expressions import Expression
-from hanse.statistics import Combine, Statistics
+from hanse.statistics import Combine, FloatArray, Statistics
 from hanse.types import JsonValue, Progress
 
 __all__ = [
@@ -77,7 +77,8 @@ class Observation:
     Args:
         aggregates: by name.
         let: layers of intermediate columns; each layer sees the relation and the layers before it.
-        cell: an integer expression from 0 to ``cells - 1``; rows where it is NULL do not count. Without it, all rows.
+        cell: an integer expression from 0 to ``cells - 1``; rows where it is NULL or -1 do not count. Without it, all
+            rows.
         cells: how many cells; with ``cell``, arrays get this as their first axis.
     """
 
@@ -131,8 +132,13 @@ class Estimator(Protocol[S]):
     model_type: ClassVar[str]
     family: ClassVar[Family]
 
-    def start(self, features: Sequence[str]) -> S:
-        """The first state."""
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> S:
+        """The first state.
+
+        Args:
+            features: the columns of the training relation, in order.
+            about: (d,) where some of the rows lie, if somebody knows: sums are taken about it from the first round on.
+        """
         ...
 
     def observe(self, state: S) -> Observation:
@@ -176,11 +182,11 @@ class Training:
 
 
 def train(
-    estimator: Estimator[Any],
+    estimator: Estimator[S],
     features: Sequence[str],
     holders: Iterable[Holder],
     progress: Progress | None = None,
-    first: Statistics | None = None,
+    begun: tuple[S, Statistics] | None = None,
 ) -> Training:
     """Train over any number of data holders; one loop serves local and federated training.
 
@@ -189,7 +195,7 @@ def train(
         features: the columns of the holders' relations.
         holders: who compute observations; at least one.
         progress: called after each round.
-        first: the total of the first observation, where another scan has taken it along.
+        begun: the first state and the total of its observation, where another scan has taken it along.
 
     Raises:
         DataError: there is no holder, or the rows are not what the model needs.
@@ -197,15 +203,13 @@ def train(
     parties = list(holders)
     if not parties:
         raise DataError("no data holder to train on: name at least one")
-    state = estimator.start(features)
+    state, total = (estimator.start(features), None) if begun is None else begun
     rounds = 0
     while not estimator.done(state):
-        observation = estimator.observe(state)
-        if first is not None and rounds == 0:
-            total = first
-        else:
+        if total is None:
+            observation = estimator.observe(state)
             total = reduce(Statistics.__add__, (holder(observation) for holder in parties))
-        state = estimator.advance(state, total)
+        state, total = estimator.advance(state, total), None
         rounds += 1
         if progress is not None:
             progress("training", {"round": rounds, **estimator.progress(state)})

@@ -313,6 +313,17 @@ def test_large_means_lose_nothing(session: hanse.Session, model_type: str, mean:
 
 
 @every_type
+def test_first_rows_far_from_all_others_cost_no_digits(session: hanse.Session, model_type: str) -> None:
+    """The first round's sums are taken about the middle of the first rows, which here are 20 deviations off."""
+    others = 1e6 + np.random.default_rng(5).normal(size=(200_000, 2))
+    rows = np.concatenate([np.zeros((501, 2)), others])
+    register(session, rows)
+    artifact = train(session, "m", 2, num_clusters=2, model_type=model_type)
+    assert [c["count"] for c in artifact.model["clusters"]] == [200_000, 501]
+    assert artifact.training["inertia"] == pytest.approx(((others - others.mean(axis=0)) ** 2).sum(), rel=1e-11)
+
+
+@every_type
 @pytest.mark.parametrize("spread", [1e-3, 1e-6])
 def test_tight_clusters_far_apart_keep_their_spread(session: hanse.Session, model_type: str, spread: float) -> None:
     rows = blobs([(0, 0), (1000, 0), (0, 1000)], [50, 30, 20], spread)

@@ -39,7 +39,7 @@ class Engine(Protocol):
 def observation_query(relation: str, observation: Observation) -> e.Expression:
     """One SELECT that computes an observation: a row for each cell that holds rows, and one for rows in no cell.
 
-    Those are grouped under NULL and not filtered out, which would cost a copy of all others.
+    Those are grouped under -1 or NULL and not filtered out, which would cost a copy of all others.
     """
     source: str | e.Expression = relation
     for layer in observation.let:
@@ -64,7 +64,7 @@ def statistics_of(observation: Observation, columns: Sequence[FloatArray]) -> St
     rest = list(columns)
     cells = None
     if observation.cell is not None:
-        held = ~np.isnan(rest[0])
+        held = rest[0] >= 0  # not -1, nor NaN for NULL
         rest = [column[held] for column in rest]
         cells = rest.pop(0).astype(np.int64)
     arrays: dict[str, FloatArray] = {}

@@ -26,7 +26,7 @@ from hanse.models.bisecting_model import BisectingModel, splits_of
 from hanse.models.cells import Cloud, Grid, principal_axes
 from hanse.models.clusters import Cluster, by_size, few_clusters
 from hanse.models.geometry import Geometry, geometry_of
-from hanse.models.moments import checked_counts, covariance_of
+from hanse.models.moments import check_counts, covariance_of, far_off
 from hanse.models.starts import Branch, Divisible, grow
 from hanse.models.tree import (
     Node,
@@ -145,9 +145,13 @@ class BisectingKMeans:
         """Whether splits open over a sketch of the rows."""
         return self.split_starts != 1
 
-    def start(self, features: Sequence[str]) -> BisectingState:
-        """Nothing is known yet."""
-        return BisectingState(tuple(features), "moments", np.zeros(len(features)))
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> BisectingState:
+        """Nothing is known yet; with ``about`` the mean need not be found before the spread about it."""
+        zero = np.zeros(len(features))
+        if about is None:
+            return BisectingState(tuple(features), "moments", zero)
+        origin = about if self.geometry.name == "euclidean" else zero
+        return BisectingState(tuple(features), "spread", origin, opening=(0,))
 
     def done(self, state: BisectingState) -> bool:
         """Whether all clusters are final."""
@@ -249,7 +253,8 @@ class BisectingKMeans:
                 return replace(state, phase="done", inertia=np.maximum(total["inertia"], 0.0))
 
     def _centre(self, state: BisectingState, total: Statistics) -> BisectingState:
-        count, weight = checked_counts(total, self.num_clusters, self.weight_col)
+        count, weight = float(total["count"]), float(total["weight"])
+        check_counts(count, weight, self.num_clusters, self.weight_col)
         euclidean = self.geometry.name == "euclidean"
         origin = state.origin + total["sum"] / weight if euclidean else state.origin
         sums = np.zeros(len(origin)) if euclidean else total["sum"]
@@ -261,9 +266,14 @@ class BisectingKMeans:
         tree = list(state.tree)
         opening, grids = [], []
         for i, leaf in enumerate(state.opening):
-            here = tree[leaf] = filled(tree[leaf], total, i)
+            before, here = tree[leaf], filled(tree[leaf], total, i)
+            tree[leaf] = here
+            if before.count == 0:
+                check_counts(here.count, here.weight, self.num_clusters, self.weight_col)
             mean = total["sum"][i] / here.weight
             covariance = covariance_of(here.weight, total["sum"][i], total["cross"][i])
+            if before.count == 0 and self.geometry.name == "euclidean" and far_off(mean, covariance):
+                return replace(state, tree=tuple(tree), origin=state.origin + mean)
             axes, spread = principal_axes(covariance)
             if not len(spread) or not self._divisible(here, tree[0]):
                 tree[leaf] = here.leaf(tried=True)

@@ -30,6 +30,9 @@ FEW_ROWS = 20_000
 
 _MOST_AXES = len(BINS) - 1
 
+_NO_SHIFT = 1e-9
+"""Standard deviations by which a grid may stand off its centre: the first one's is the origin but for rounding."""
+
 _HALF = 1.0
 """Half of an axis's bins lie within so many standard deviations of the centre."""
 
@@ -120,10 +123,10 @@ class Grid:
         """A row's cell, from its coordinates about the origin: a double that holds a whole number."""
         index: e.Expression = e.number(0.0)
         for axis, spread, bins in zip(self.axes, self.spread, self.bins, strict=True):
-            along = e.divide(
-                e.subtract(e.dot(axis.tolist(), coordinates), e.number(float(axis @ self.centre))),
-                e.number(spread),
-            )
+            along = e.dot((axis / spread).tolist(), coordinates)
+            centre = float(axis @ self.centre) / spread
+            if abs(centre) > _NO_SHIFT:
+                along = e.subtract(along, e.number(centre))
             index = e.add(e.multiply(index, e.number(bins)), _bin(along, bins))
         return index
 

@@ -70,7 +70,7 @@ class Euclidean:
     def cost(self, weight: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
         """``Q - |S|^2 / W``."""
         safe = np.where(weight > 0, weight, 1.0)
-        return np.asarray(np.maximum(squares - (sums**2).sum(-1) / safe, 0.0))
+        return np.asarray(np.maximum(squares - np.einsum("...i,...i", sums, sums) / safe, 0.0))
 
     def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The bisector: normal ``a - b`` through the midpoint."""

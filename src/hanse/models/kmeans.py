@@ -24,7 +24,7 @@ from hanse.models.bisecting_model import BisectingModel
 from hanse.models.cells import Cloud, Grid
 from hanse.models.clusters import Cluster, by_size, cluster_from_json, described, few_clusters
 from hanse.models.geometry import Geometry, geometry_of
-from hanse.models.moments import checked_counts, covariance_of
+from hanse.models.moments import check_counts, covariance_of, far_off
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 from hanse.types import JsonValue
@@ -90,9 +90,12 @@ class KMeans:
         """How costs are measured."""
         return geometry_of(self.distance_measure)
 
-    def start(self, features: Sequence[str]) -> KMeansState:
-        """Nothing is known yet."""
-        return KMeansState(tuple(features), "moments", np.zeros(len(features)))
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> KMeansState:
+        """Nothing is known yet; with ``about`` the mean need not be found before the spread about it."""
+        zero = np.zeros(len(features))
+        if about is None:
+            return KMeansState(tuple(features), "moments", zero)
+        return KMeansState(tuple(features), "spread", about if self.geometry.name == "euclidean" else zero)
 
     def start_at(self, model: BisectingModel) -> KMeansState:
         """A state that begins at another model's centroids instead of a sketch's."""
@@ -177,14 +180,22 @@ class KMeans:
                 return self._step(state, total)
 
     def _centre(self, state: KMeansState, total: Statistics) -> KMeansState:
-        _, weight = checked_counts(total, self.num_clusters, self.weight_col)
+        weight = self._checked_weight(total)
         euclidean = self.geometry.name == "euclidean"
-        return replace(state, phase="spread", origin=total["sum"] / weight if euclidean else state.origin)
+        origin = total["sum"] / weight if euclidean else state.origin
+        return replace(state, phase="spread", origin=origin, count=total["count"])
+
+    def _checked_weight(self, total: Statistics) -> float:
+        weight = float(total["weight"])
+        check_counts(float(total["count"]), weight, self.num_clusters, self.weight_col)
+        return weight
 
     def _lay(self, state: KMeansState, total: Statistics) -> KMeansState:
-        weight = float(total["weight"])
+        weight = self._checked_weight(total)
         mean = total["sum"] / weight
         covariance = covariance_of(weight, total["sum"], total["cross"])
+        if state.count is None and self.geometry.name == "euclidean" and far_off(mean, covariance):
+            return replace(state, origin=state.origin + mean, count=total["count"])
         return replace(state, phase="cells", grid=Grid.around(mean, covariance, float(total["count"])))
 
     def _seeded(self, cloud: Cloud) -> FloatArray:

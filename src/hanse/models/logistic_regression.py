@@ -102,8 +102,8 @@ class LogisticRegression:
             what = f"PREDICTION_COL and PROBABILITY_COL are both called {self.prediction_col}"
             raise BindError(what, "give them two names")
 
-    def start(self, features: Sequence[str]) -> LogisticState:
-        """Nothing is known yet: even odds for every row."""
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> LogisticState:
+        """Nothing is known yet: even odds for every row. The first sums are plain ones, whatever ``about`` is."""
         d = len(features)
         return LogisticState(tuple(features), "moments", np.zeros(d), np.zeros(d + 1), np.zeros(d + 1))
 

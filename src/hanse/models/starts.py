@@ -112,14 +112,13 @@ def _cost(cloud: Cloud, geometry: Geometry) -> float:
 
 def _cuts(cloud: Cloud, geometry: Geometry, finalists: int) -> list[_Cut]:
     """Ways to cut a cloud in two, the cheapest first; outcomes of the same cost count once."""
-    points = cloud.points
+    points = np.ascontiguousarray(cloud.points.T)
     sides = _openings(cloud, points)
-    if not sides.shape[1]:
+    if not len(sides):
         return []
     sides, costs = _lloyd(cloud, points, sides, geometry, _OPENING_STEPS)
-    chosen = _distinct(costs)[:finalists]
-    sides, costs = _lloyd(cloud, points, sides[:, chosen], geometry, _FINAL_STEPS)
-    return [_Cut(sides[:, i], float(costs[i])) for i in _distinct(costs)]
+    sides, costs = _lloyd(cloud, points, sides[_distinct(costs)[:finalists]], geometry, _FINAL_STEPS)
+    return [_Cut(sides[i], float(costs[i])) for i in _distinct(costs)]
 
 
 def _distinct(costs: FloatArray) -> list[int]:
@@ -132,29 +131,27 @@ def _distinct(costs: FloatArray) -> list[int]:
 
 
 def _openings(cloud: Cloud, points: FloatArray) -> BoolArray:
-    """(c, s) boolean: the side of each cell in each start."""
+    """(s, c) boolean: in each start the side of each cell; ``points`` is (d, c)."""
     weight = cloud.weight
-    centred = points - weight @ points / weight.sum()
-    axes, spread = principal_axes((centred * weight[:, None]).T @ centred / weight.sum())
-    sides = []
-    for axis, sd in zip(axes, spread, strict=True):
-        along = centred @ axis
-        sides += [along > offset * sd for offset in OFFSETS]
-        sides.append(_best_cut(along, weight, centred))
-    table = np.array(sides, dtype=bool).reshape(len(sides), len(cloud)).T
-    inside = table.sum(axis=0)
-    return table[:, (inside > 0) & (inside < len(cloud))]
+    centred = points - (points @ weight / weight.sum())[:, None]
+    axes, spread = principal_axes((centred * weight) @ centred.T / weight.sum())
+    along = axes @ centred
+    cuts = [along > (offset * spread)[:, None] for offset in OFFSETS]
+    table = np.concatenate([*cuts, _best_cuts(along, weight, centred)])
+    inside = np.count_nonzero(table, axis=1)
+    return np.asarray(table[(inside > 0) & (inside < len(cloud))])
 
 
-def _best_cut(along: FloatArray, weight: FloatArray, centred: FloatArray) -> BoolArray:
-    """The half-space along one axis that leaves least inertia, from running sums in the axis's order."""
-    order = np.argsort(along, kind="stable")
-    left = np.cumsum(weight[order])[:-1]
-    moved = np.cumsum((centred * weight[:, None])[order], axis=0)[:-1]
-    gain = (moved**2).sum(axis=1) / (left * np.maximum(weight.sum() - left, 1e-300))
-    side = np.zeros(len(along), dtype=bool)
-    side[order[: int(np.argmax(gain)) + 1]] = True
-    return side
+def _best_cuts(along: FloatArray, weight: FloatArray, centred: FloatArray) -> BoolArray:
+    """(a, c) boolean: for each axis the half-space that leaves least inertia, from running sums in the axis's order."""
+    order = np.argsort(along, axis=1, kind="stable")
+    left = np.cumsum(weight[order], axis=1)[:, :-1]
+    moved = np.cumsum((centred * weight)[:, order], axis=2)[:, :, :-1]
+    gain = np.einsum("jac,jac->ac", moved, moved) / (left * np.maximum(weight.sum() - left, 1e-300))
+    sides = np.zeros(along.shape, dtype=bool)
+    for side, cells, best in zip(sides, order, np.argmax(gain, axis=1), strict=True):
+        side[cells[: best + 1]] = True
+    return sides
 
 
 def _lloyd(
@@ -164,30 +161,29 @@ def _lloyd(
 
     Args:
         cloud: the cells.
-        points: (c, d) their means.
-        sides: (c, s) boolean, a start in each column.
+        points: (d, c) their means.
+        sides: (s, c) boolean, a start in each row.
         geometry: how costs are measured.
         steps: how many at the most.
 
     Returns:
-        sides (c, s) and the inertia (s,) that they leave; infinite where one side fell empty.
+        sides (s, c) and the inertia (s,) that they leave; infinite where one side fell empty.
     """
     table = np.column_stack([cloud.weight, cloud.sums, cloud.squares])
     whole = table.sum(axis=0)
-    costs = np.full(sides.shape[1], np.inf)
+    costs = np.full(len(sides), np.inf)
     for step in range(steps):
-        left = sides.T.astype(np.float64) @ table
+        left = sides.astype(np.float64) @ table
         halves = np.stack([left, whole - left])  # (2, s, 2 + d)
-        held = np.all(halves[:, :, 0] > whole[0] * 1e-15, axis=0)
-        weight, sums, squares = halves[:, held, 0], halves[:, held, 1:-1], halves[:, held, -1]
-        now = np.full(len(costs), np.inf)
-        now[held] = geometry.cost(weight, sums, squares).sum(axis=0)
-        if step == steps - 1 or np.allclose(now, costs, rtol=1e-9, atol=0.0):
+        empty = np.any(halves[:, :, 0] <= whole[0] * 1e-15, axis=0)
+        halves[:, empty, 0] = 1.0  # so that nothing is divided by zero
+        weight, sums, squares = halves[:, :, 0], halves[:, :, 1:-1], halves[:, :, -1]
+        now = geometry.cost(weight, sums, squares).sum(axis=0)
+        now[empty] = np.inf
+        if step == steps - 1 or np.all(now >= costs * (1 - 1e-9)):
             return sides, now
         costs = now
-        pairs = geometry.means(weight, sums)  # (2, held, d)
-        normals, through = geometry.plane(pairs)
-        bounds = (normals * through).sum(axis=1)
-        sides = sides.copy()
-        sides[:, held] = points @ normals.T >= bounds
+        normals, through = geometry.plane(geometry.means(weight, sums))
+        moved = normals @ points >= np.einsum("sj,sj->s", normals, through)[:, None]
+        sides = np.where(empty[:, None], sides, moved) if empty.any() else moved
     return sides, costs

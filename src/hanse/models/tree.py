@@ -119,7 +119,7 @@ def descend(
     geometry: Geometry,
     node: int = 0,
 ) -> e.Expression | None:
-    """Where a row goes: a CASE over the splits that ends in ``at_leaf[leaf]``; NULL for other leaves.
+    """Where a row goes: a CASE over the splits that ends in ``at_leaf[leaf]``; -1 for other leaves.
 
     Returns:
         None where no leaf below ``node`` is in ``at_leaf``.
@@ -133,7 +133,7 @@ def descend(
     if first is None and second is None:
         return None
     condition = side_of(here.pair, features, origin, geometry)
-    nothing = e.case([], None)
+    nothing = e.integer(-1)  # no NULL: engines group small numbers by their place in a table
     return e.case([e.when(condition, first or nothing)], second or nothing)
 
 

@@ -138,8 +138,8 @@ class Learner:
             projected += [f"{self.engine.text(value)} AS {e.quote(role)}" for role, value in roles.items()]
             rows = stack.enter_context(self.scratch(f"SELECT {', '.join(projected)} FROM {source}"))
             inner = [f"f{i}" for i in range(len(names))]
-            spread, first = survey(self.engine, rows, inner, names, estimator)
-            trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, first)
+            spread, begun = survey(self.engine, rows, inner, names, estimator)
+            trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, begun)
         model = trained.model.to_json()
         model["features"] = list(names)
         artifact = Artifact(

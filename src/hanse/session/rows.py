@@ -12,7 +12,7 @@ from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import DataError
 from hanse.estimator import SUPERVISED, TARGET, WEIGHT, Aggregate, Observation
-from hanse.statistics import Statistics
+from hanse.statistics import FloatArray, Statistics
 
 __all__ = ["GUARD", "Rows", "bad_features", "bad_labels", "is_cosine", "needed_of", "survey", "unlabelled"]
 
@@ -21,6 +21,7 @@ GUARD = "hanse: a feature is NULL or not finite"
 
 _SHOWN = 5  # labels that an error names
 _LARGE = 1e150  # the squares of larger numbers overflow
+_FEW_ROWS = 1001  # an odd number, so that a median is one of them
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Rows:
 
 def survey(
     engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any
-) -> tuple[dict[str, Any], Statistics]:
+) -> tuple[dict[str, Any], tuple[Any, Statistics]]:
     """One scan that finds out whether all rows are numbers; a second one counts those that are not.
 
     Args:
@@ -58,19 +59,21 @@ def survey(
         estimator: what is to be trained on them.
 
     Returns:
-        ``rows``, and for each feature whether it is ``constant``; and what the estimator observes first, taken along.
+        ``rows``, and for each feature whether it is ``constant``; and how training begins: the estimator's first state
+        and the total of its observation, taken along.
 
     Raises:
         DataError: rows or labels that cannot be trained on, counted, with their columns.
     """
     size = (len(inner),)
     values = [e.column(f) for f in inner]
+    about = _middle(engine, relation, inner)
     weight_col = getattr(estimator, "weight_col", None)
+    away = tuple(e.square(e.subtract(v, e.number(x))) for v, x in zip(values, about, strict=True))
     aggregates = {
         "rows": Aggregate((e.number(1.0),), (), "count"),
         "known": Aggregate(tuple(values), size, "count"),
-        "least": Aggregate(tuple(values), size, "min"),
-        "greatest": Aggregate(tuple(values), size, "max"),
+        "away": Aggregate(away, size),
     }
     if is_cosine(estimator):
         aggregates["length"] = Aggregate((e.total(e.square(v) for v in values),), (), "min")
@@ -80,10 +83,12 @@ def survey(
         aggregates["weight"] = Aggregate((e.case([e.when(fits, e.number(0.0))], e.number(1.0)),))
     if estimator.family in SUPERVISED:
         aggregates["unlabelled"] = unlabelled()
-    first = estimator.observe(estimator.start(inner))
-    assert first.cell is None  # nothing is known yet by which rows could be told apart
+    state = estimator.start(inner, about)
+    first = estimator.observe(state)
+    assert first.cells == 1  # nothing is known yet by which rows could be told apart
     aggregates |= {f"first_{name}": aggregate for name, aggregate in first.aggregates.items()}
-    found = engine.observe(relation, Observation(aggregates, first.let))
+    observed = engine.observe(relation, Observation(aggregates, first.let, first.cell))
+    found = {name: observed[name] if first.cell is None else observed[name][0] for name in aggregates}
     count = int(found["rows"])
     if count == 0:
         raise DataError("the SELECT gives no rows: there is nothing to train on")
@@ -92,13 +97,12 @@ def survey(
             f"WEIGHT_COL = {weight_col!r}: {found['weight']:.0f} of {count} rows have a weight that is "
             "NULL, negative or not finite: filter them out or set a weight"
         )
-    finite = np.isfinite(found["least"]) & np.isfinite(found["greatest"])  # to the engine NaN is the greatest number
     directed = not is_cosine(estimator) or float(found["length"]) > 1e-300
-    if np.any(found["known"] < count) or not np.all(finite) or not directed:
+    if np.any(found["known"] < count) or not np.all(np.isfinite(found["away"])) or not directed:
         error = bad_features(engine, relation, needed_of(values, estimator), names)
         if error is not None:
             raise error
-    large = [n for n, lo, hi in zip(names, found["least"], found["greatest"], strict=True) if max(-lo, hi) > _LARGE]
+    large = [n for n, a in zip(names, found["away"], strict=True) if not a <= _LARGE**2]
     if large:
         raise DataError(
             f"feature{'s'[: len(large) != 1]} {', '.join(large)}: numbers above {_LARGE:g}, whose squares "
@@ -107,8 +111,16 @@ def survey(
     unfit = float(found["unlabelled"]) if "unlabelled" in aggregates else 0.0
     if unfit:
         raise bad_labels(Rows(engine, relation), f"LABEL = {estimator.label!r}", unfit, count)
-    taken_along = Statistics({name: found[f"first_{name}"] for name in first.aggregates})
-    return {"rows": count, "constant": (found["least"] == found["greatest"]).tolist()}, taken_along
+    taken_along = Statistics({name: observed[f"first_{name}"] for name in first.aggregates})
+    return {"rows": count, "constant": (found["away"] == 0).tolist()}, (state, taken_along)
+
+
+def _middle(engine: DuckDB, relation: str, inner: Sequence[str]) -> FloatArray:
+    """(d,) the medians of a few rows, 0 where they are no numbers; a constant feature's is exactly its value."""
+    medians = ", ".join(f"median({f})" for f in inner)
+    rows = engine.rows(f"SELECT {medians} FROM (SELECT * FROM {relation} LIMIT {_FEW_ROWS}) AS few_rows")
+    found = np.array([np.nan if x is None else float(x) for x in rows[0]])
+    return np.where(np.isfinite(found), found, 0.0)
 
 
 def is_cosine(model: Any) -> bool:
