@@ -110,8 +110,8 @@ def test_an_argument_of_a_table_that_no_one_handles_is_refused(argument: str) ->
 
 
 def test_another_dialect() -> None:
-    with pytest.raises(UnsupportedError, match="dialect 'spark'"):
-        render(parsed("SELECT 1"), CATALOG, dialect="spark")
+    with pytest.raises(UnsupportedError, match="dialect 'postgres'"):
+        render(parsed("SELECT 1"), CATALOG, dialect="postgres")
 
 
 def test_the_tree_stays_as_it_is() -> None:
