@@ -20,7 +20,7 @@ import numpy as np
 from hanse import expressions as e
 from hanse.estimator import WEIGHT, Aggregate, Family, Observation
 from hanse.models.ecod_model import Distribution, EcodModel, Tail
-from hanse.models.moments import checked_counts
+from hanse.models.moments import check_counts
 from hanse.options import Range, option
 from hanse.statistics import FloatArray, Statistics
 
@@ -99,8 +99,8 @@ class Ecod:
     prediction_col: str = option("prediction", None, "name of the predicted column; 0 in every row")
     weight_col: str | None = option(None, None, "column of row weights")
 
-    def start(self, features: Sequence[str]) -> EcodState:
-        """Nothing is known yet."""
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> EcodState:
+        """Nothing is known yet. The first sums are plain ones, whatever ``about`` is."""
         return EcodState(tuple(features), "moments", np.zeros(len(features)))
 
     def done(self, state: EcodState) -> bool:
@@ -148,7 +148,8 @@ class Ecod:
     def advance(self, state: EcodState, total: Statistics) -> EcodState:
         """The next state."""
         if state.phase == "moments":
-            count, weight = checked_counts(total, 1, self.weight_col)
+            count, weight = float(total["count"]), float(total["weight"])
+            check_counts(count, weight, 1, self.weight_col)
             return replace(state, phase="spread", origin=total["sum"] / weight, count=count, weight=weight)
         if state.phase == "spread":
             return self._first(state, total)

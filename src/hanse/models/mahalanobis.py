@@ -23,7 +23,7 @@ import numpy as np
 from hanse import expressions as e
 from hanse.estimator import WEIGHT, Aggregate, Family, Observation
 from hanse.models.mahalanobis_model import MahalanobisModel, triangle_of
-from hanse.models.moments import checked_counts, covariance_of
+from hanse.models.moments import check_counts, covariance_of
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 
@@ -89,8 +89,8 @@ class Mahalanobis:
     prediction_col: str = option("prediction", None, "name of the predicted column; 0 in every row")
     weight_col: str | None = option(None, None, "column of row weights")
 
-    def start(self, features: Sequence[str]) -> MahalanobisState:
-        """Nothing is known yet."""
+    def start(self, features: Sequence[str], about: FloatArray | None = None) -> MahalanobisState:
+        """Nothing is known yet. The first sums are plain ones, whatever ``about`` is."""
         return MahalanobisState(tuple(features), "moments", np.zeros(len(features)))
 
     def done(self, state: MahalanobisState) -> bool:
@@ -158,7 +158,8 @@ class Mahalanobis:
         """The next state."""
         match state.phase:
             case "moments":
-                count, weight = checked_counts(total, 1, self.weight_col)
+                count, weight = float(total["count"]), float(total["weight"])
+                check_counts(count, weight, 1, self.weight_col)
                 origin = total["sum"] / weight
                 return replace(state, phase="spread", origin=origin, count=count, weight=weight, kept=weight)
             case "spread":
