@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import evaluate, generate, memory, predict, quality, startup, story, train
+from benchmarks import evaluate, federation_overhead, generate, memory, predict, quality, startup, story, train
 from benchmarks.bench import Bench
 from benchmarks.machine import describe
 from benchmarks.page import render
@@ -25,6 +25,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "predict": predict.measure,
     "evaluate": evaluate.measure,
     "memory": memory.measure,
+    "federation": federation_overhead.measure,
     "import": startup.measure,
     "generate": generate.measure,
 }

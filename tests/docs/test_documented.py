@@ -104,7 +104,7 @@ def _statements() -> Iterator[type[nodes.Statement]]:
     return (
         kind
         for _, kind in inspect.getmembers(nodes, dataclasses.is_dataclass)
-        if issubclass(kind, nodes.Statement) and kind is not nodes.Statement
+        if issubclass(kind, nodes.Statement) and "kind" in vars(kind) and kind is not nodes.Statement
     )
 
 

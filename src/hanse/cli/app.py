@@ -58,6 +58,10 @@ FormatOption = Annotated[
         help="json: one object per statement and line. csv: header and rows. arrow: an IPC stream of the last rows.",
     ),
 ]
+IntoOption = Annotated[
+    str | None,
+    typer.Option("--into", metavar="TABLE", help="Store the last result in a table, replacing it if it exists."),
+]
 RowsOption = Annotated[
     int, typer.Option("--rows", metavar="N", min=0, help="How many rows a table shows; 0 shows all.")
 ]
@@ -107,10 +111,7 @@ def run(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="SQL scripts, run in order; - is stdin.")],
     workspace: WorkspaceOption = None,
     param: ParameterOption = None,
-    into: Annotated[
-        str | None,
-        typer.Option("--into", metavar="TABLE", help="Store the last result in a table, replacing it if it exists."),
-    ] = None,
+    into: IntoOption = None,
     format: FormatOption = "table",
     rows: RowsOption = 40,
     memory_limit: MemoryOption = None,
@@ -139,10 +140,7 @@ def sql(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Statements, separated by ; .")],
     workspace: WorkspaceOption = None,
     param: ParameterOption = None,
-    into: Annotated[
-        str | None,
-        typer.Option("--into", metavar="TABLE", help="Store the last result in a table, replacing it if it exists."),
-    ] = None,
+    into: IntoOption = None,
     format: FormatOption = "table",
     rows: RowsOption = 40,
     memory_limit: MemoryOption = None,

@@ -40,6 +40,7 @@ __all__ = [
     "ShowTables",
     "Statement",
     "TableFunction",
+    "Training",
     "TransformStep",
     "UpdateModel",
     "Version",
@@ -121,12 +122,10 @@ class Query(Statement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateModel(Statement):
-    """CREATE [OR REPLACE] MODEL [IF NOT EXISTS]."""
+class Training(Statement):
+    """What every statement that trains a model says."""
 
-    kind: ClassVar[str] = "create_model"
     name: Name
-    mode: CreateMode
     transform: tuple[TransformStep, ...]
     options: tuple[Option, ...]
     query: exp.Query
@@ -134,15 +133,18 @@ class CreateModel(Statement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateModel(Statement):
+class CreateModel(Training):
+    """CREATE [OR REPLACE] MODEL [IF NOT EXISTS]."""
+
+    kind: ClassVar[str] = "create_model"
+    mode: CreateMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateModel(Training):
     """UPDATE MODEL: a new version of a model that exists."""
 
     kind: ClassVar[str] = "update_model"
-    name: Name
-    transform: tuple[TransformStep, ...]
-    options: tuple[Option, ...]
-    query: exp.Query
-    query_text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,17 +312,12 @@ class DropSilo(Statement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateFederatedModel(Statement):
+class CreateFederatedModel(Training):
     """CREATE FEDERATED MODEL ... OVER SILOS (...)."""
 
     kind: ClassVar[str] = "create_federated_model"
-    name: Name
     mode: CreateMode
-    transform: tuple[TransformStep, ...]
-    options: tuple[Option, ...]
     silos: tuple[Name, ...]
-    query: exp.Query
-    query_text: str
 
 
 @dataclass(frozen=True, kw_only=True)

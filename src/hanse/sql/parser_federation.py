@@ -8,7 +8,6 @@ from hanse.errors import ParseError
 from hanse.sql.cursor import Cursor
 from hanse.sql.nodes import (
     CreateFederatedModel,
-    CreateMode,
     CreateSilo,
     DropSilo,
     ExplainEgress,
@@ -18,8 +17,7 @@ from hanse.sql.nodes import (
     ShowSilos,
 )
 from hanse.sql.options import parse_options
-from hanse.sql.parser_models import parse_clauses
-from hanse.sql.parser_query import parse_query
+from hanse.sql.parser_models import accept_or_replace, parse_clauses, parse_source
 
 __all__ = [
     "parse_create_federated_model",
@@ -67,14 +65,13 @@ def parse_create_federated_model(cursor: Cursor) -> CreateFederatedModel:
     """CREATE [OR REPLACE] FEDERATED MODEL name [TRANSFORM ...] [OPTIONS ...] OVER SILOS (a, b) AS query."""
     position = cursor.position
     cursor.expect_words("CREATE")
-    mode: CreateMode = "or_replace" if cursor.accept_words("OR", "REPLACE") else "create"
+    mode = accept_or_replace(cursor)
     cursor.expect_words("FEDERATED", "MODEL")
     name = cursor.expect_name("a model's name")
     transform, options = parse_clauses(cursor, "OVER")
     cursor.expect_words("OVER", "SILOS")
     silos = _silos(cursor)
-    cursor.expect_words("AS")
-    start = cursor.index
+    query, query_text = parse_source(cursor)
     return CreateFederatedModel(
         position=position,
         text=cursor.text(0),
@@ -83,8 +80,8 @@ def parse_create_federated_model(cursor: Cursor) -> CreateFederatedModel:
         transform=transform,
         options=options,
         silos=silos,
-        query=parse_query(cursor.statement, start, cursor.end),
-        query_text=cursor.text(start),
+        query=query,
+        query_text=query_text,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from hanse.errors import ParseError
@@ -22,6 +23,7 @@ from hanse.sql.options import parse_options
 from hanse.sql.parser_query import parse_expression, parse_query
 
 __all__ = [
+    "accept_or_replace",
     "parse_clauses",
     "parse_create_model",
     "parse_describe_model",
@@ -29,6 +31,7 @@ __all__ = [
     "parse_export_model",
     "parse_import_model",
     "parse_show_models",
+    "parse_source",
     "parse_transform",
     "parse_update_model",
 ]
@@ -40,7 +43,7 @@ def parse_create_model(cursor: Cursor) -> CreateModel:
     """CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name [TRANSFORM (...)] [OPTIONS (...)] AS query."""
     position = cursor.position
     cursor.expect_words("CREATE")
-    mode: CreateMode = "or_replace" if cursor.accept_words("OR", "REPLACE") else "create"
+    mode = accept_or_replace(cursor)
     cursor.expect_words("MODEL")
     if cursor.at_words("IF"):
         if mode == "or_replace":
@@ -49,8 +52,7 @@ def parse_create_model(cursor: Cursor) -> CreateModel:
         mode = "if_not_exists"
     name = cursor.expect_name(_MODEL_NAME)
     transform, options = parse_clauses(cursor)
-    cursor.expect_words("AS")
-    start = cursor.index
+    query, query_text = parse_source(cursor)
     return CreateModel(
         position=position,
         text=cursor.text(0),
@@ -58,8 +60,8 @@ def parse_create_model(cursor: Cursor) -> CreateModel:
         mode=mode,
         transform=transform,
         options=options,
-        query=parse_query(cursor.statement, start, cursor.end),
-        query_text=cursor.text(start),
+        query=query,
+        query_text=query_text,
     )
 
 
@@ -69,16 +71,15 @@ def parse_update_model(cursor: Cursor) -> UpdateModel:
     cursor.expect_words("UPDATE", "MODEL")
     name = cursor.expect_name(_MODEL_NAME)
     transform, options = parse_clauses(cursor)
-    cursor.expect_words("AS")
-    start = cursor.index
+    query, query_text = parse_source(cursor)
     return UpdateModel(
         position=position,
         text=cursor.text(0),
         name=name,
         transform=transform,
         options=options,
-        query=parse_query(cursor.statement, start, cursor.end),
-        query_text=cursor.text(start),
+        query=query,
+        query_text=query_text,
     )
 
 
@@ -152,6 +153,18 @@ def parse_transform(cursor: Cursor) -> tuple[TransformStep, ...]:
     inner.expect_end(f", or ) after the step {steps[-1].alias}")
     cursor.index = inner.end + 1
     return tuple(steps)
+
+
+def accept_or_replace(cursor: Cursor) -> CreateMode:
+    """[OR REPLACE] after CREATE."""
+    return "or_replace" if cursor.accept_words("OR", "REPLACE") else "create"
+
+
+def parse_source(cursor: Cursor) -> tuple[exp.Query, str]:
+    """AS query, to the end of the statement: the query, and as it is written."""
+    cursor.expect_words("AS")
+    start = cursor.index
+    return parse_query(cursor.statement, start, cursor.end), cursor.text(start)
 
 
 def parse_clauses(cursor: Cursor, end: str = "AS") -> tuple[tuple[TransformStep, ...], tuple[Option, ...]]:

@@ -1,0 +1,268 @@
+"""What a round over silos costs beside the statistics' own query: in process, and over NATS on loopback."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from benchmarks import federation_wire
+from benchmarks.bench import Bench
+from benchmarks.federation_wire import POLICY, bare_rounds, broker, served
+from benchmarks.report import Measurement, Table, Target, Timing, seconds
+from hanse.federation.config import SiloConfig
+from hanse.federation.coordinator import Coordinator
+from hanse.federation.journal import Journal, Run
+from hanse.federation.plan import FederatedOptions, Plan
+from hanse.federation.silo import Silo
+from hanse.messages import encode
+from hanse.models.codec import state_to_plain
+from hanse.models.kmeans import KMeans, KMeansState
+from hanse.registry import Registry
+from hanse.transports.base import Transport
+from hanse.transports.inprocess import InProcess
+from hanse.transports.nats import Nats
+from hanse.transports.settings import CoordinatorSettings
+
+__all__ = ["measure"]
+
+ROWS = 1_000
+FEATURES = ("a", "b", "c", "d")
+PARTIES = ("p", "q", "r", "s")
+CENTROIDS = np.arange(4.0)[:, None] * np.full(4, 10.0)
+ESTIMATOR = KMeans(num_clusters=len(CENTROIDS))
+ENVELOPE_BYTES = 300  # about what signature, label and seal add
+
+_HOW = (
+    f"A round is one step of k-means, k = {len(CENTROIDS)}, over {len(FEATURES)} features. A real coordinator "
+    "asks it and writes every reply into its journal. In process, and with two silos over NATS, the silos are "
+    f"real as well: policy, snapshot, gate and ledger over {ROWS:,} customers each. A thousand silos are "
+    "simulated, as stores of four parties in one process: each answers at once, and its answer is in its "
+    "party's ledger before it is sent. Over NATS everything is signed, sealed and under mutual TLS, on "
+    "loopback.",
+    "Beside the rounds, in turn with them, runs the statistics' own query on such a store: built, executed "
+    "and read, as local training does it. What is left of a round without it is the overhead; in process it "
+    "is divided by the number of silos. *Bare* is a round of as many bytes through the same broker under the "
+    "same TLS, without envelope, agent or ledger.",
+)
+
+
+def measure(bench: Bench) -> Measurement:
+    """Every way to the silos, each in a fresh process."""
+    count, many = (20, 2) if bench.quick else (300, 9)
+    skipped = federation_wire.missing_broker()
+    near = {n: _timings(bench.run(in_process, folder=_folder(bench), silos=n, count=count)) for n in (1, 2, 8)}
+    two = thousand = None
+    if skipped is None:
+        two = _timings(bench.run(over_nats, folder=_folder(bench), count=count))
+        thousand = _timings(bench.run(simulated, folder=_folder(bench), silos=1_000, count=many))
+    each = {n: _left(found, n) for n, found in near.items()}
+    far = None if two is None else _left(two, 1)
+    whole = None if thousand is None else thousand["round"].median_s * 1e3
+    bench.say(f"federation: in process {each[2]} ms a silo; 2 silos over NATS {far} ms; 1,000 silos {whole} ms")
+    rows = [_row(f"{n} in process", found, f"{each[n]:g} ms a silo") for n, found in near.items()]
+    rows += [] if two is None else [_row("2 over NATS", two, f"{far:g} ms")]
+    rows += (
+        [] if thousand is None else [_row("1,000 simulated, over NATS", thousand, seconds(thousand["round"].median_s))]
+    )
+    return Measurement(
+        name="federation",
+        title="Overhead of silos",
+        how=(
+            *_HOW,
+            f"One fsync of an answer's size on the same disk takes {near[2]['fsync']}; each real answer waits for one.",
+        ),
+        targets=(
+            Target("a round in process: under 1 ms a silo beside the query", 1.0, each[2], False, unit="ms"),
+            Target("a round of 2 silos over NATS: under 6 ms beside the query", 6.0, far, False, unit="ms"),
+            Target(
+                "a round of 1,000 simulated silos over NATS: under 1 s",
+                1_000.0,
+                None if whole is None else float(f"{whole:.4g}"),
+                False,
+                unit="ms",
+            ),
+        ),
+        tables=(Table(("silos", "a round", "own query", "bare", "overhead"), tuple(rows)),),
+        skipped=() if skipped is None else (f"Everything over NATS: {skipped}.",),
+    )
+
+
+def _folder(bench: Bench) -> str:
+    made = bench.folder / f"federation-{time.monotonic_ns()}"
+    made.mkdir()
+    return str(made)
+
+
+def _timings(outcome: Any) -> dict[str, Timing]:
+    return {name: Timing(tuple(runs)) for name, runs in outcome.result.items()}
+
+
+def _left(found: dict[str, Timing], silos: int) -> float:
+    """Milliseconds of a round beside the own query, by the medians; to three digits."""
+    return float(f"{(found['round'].median_s / silos - found['query'].median_s) * 1e3:.3g}")
+
+
+def _row(name: str, found: dict[str, Timing], left: str) -> tuple[str, ...]:
+    return (name, str(found["round"]), *(str(found.get(key, "")) for key in ("query", "bare")), left)
+
+
+# -- contenders, each in a process of its own -------------------------------------------------
+
+
+def in_process(folder: str, silos: int, count: int) -> dict[str, Any]:
+    """Agents in the coordinator's process."""
+    at = Path(folder)
+    names = [f"shop{n}" for n in range(silos)]
+    with ExitStack() as stack:
+        agents = {}
+        for number, name in enumerate(names):
+            (at / name).mkdir()
+            fill(at / name / f"{name}.duckdb", number)
+            config = SiloConfig.embedded(name, at / name / f"{name}.duckdb", POLICY)
+            agents[name] = stack.enter_context(Silo(config)).answer
+        transport = InProcess(agents)
+        stack.callback(transport.close)
+        ask = stack.enter_context(coordinator(at, names, transport))
+        query = stack.enter_context(own_query(at))
+        return {**in_turn({"round": ask, "query": query}, count), "fsync": fsyncs(at, count)}
+
+
+def over_nats(folder: str, count: int) -> dict[str, Any]:
+    """Two silos, each in a process of its own."""
+    at, names = Path(folder), PARTIES[:2]
+    with ExitStack() as stack:
+        stack.enter_context(broker(at / "league", PARTIES))
+        for number, name in enumerate(names):
+            fill(at / "league" / name / f"{name}.duckdb", number)
+        with served("bare", at / "league", [[name] for name in names]):
+            bare = bare_rounds(at / "league", names, task_bytes(names), count)
+        stack.enter_context(served("real", at / "league", [[name] for name in names]))
+        transport = Nats(CoordinatorSettings.load(at / "league" / "coordinator.toml"))
+        stack.callback(transport.close)
+        ask = stack.enter_context(coordinator(at, names, transport))
+        query = stack.enter_context(own_query(at))
+        return {**in_turn({"round": ask, "query": query}, count), "bare": bare}
+
+
+def simulated(folder: str, silos: int, count: int) -> dict[str, Any]:
+    """Many silos without data, as stores of four parties in one process."""
+    at, names = Path(folder), [f"{PARTIES[n % len(PARTIES)]}/{n}" for n in range(silos)]
+    with ExitStack() as stack:
+        stack.enter_context(broker(at / "league", PARTIES))
+        with served("bare", at / "league", [PARTIES]):
+            bare = bare_rounds(at / "league", names, task_bytes(names), count)
+        stack.enter_context(served("simulated", at / "league", [PARTIES]))
+        transport = Nats(CoordinatorSettings.load(at / "league" / "coordinator.toml"))
+        stack.callback(transport.close)
+        ask = stack.enter_context(coordinator(at, names, transport))
+        return {**in_turn({"round": ask}, count), "bare": bare}
+
+
+def in_turn(contenders: dict[str, Callable[[int], float]], count: int) -> dict[str, list[float]]:
+    """Seconds of each, taken in turn; the first two are not counted."""
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(count + 2):
+        for name, contender in contenders.items():
+            took[name].append(contender(number))
+    return {name: times[2:] for name, times in took.items()}
+
+
+# -- what they do -----------------------------------------------------------------------------
+
+
+def fill(database: Path, seed: int) -> None:
+    """A store with four clusters of customers."""
+    random = np.random.default_rng(seed)
+    values = CENTROIDS[np.arange(ROWS) % len(CENTROIDS)] + random.normal(size=(ROWS, len(FEATURES)))
+    columns = {name: values[:, i] for i, name in enumerate(FEATURES)}
+    with duckdb.connect(str(database)) as connection:
+        connection.register("given", pa.table({"customer_id": [f"c{n}" for n in range(ROWS)], **columns}))
+        connection.execute("CREATE TABLE features AS SELECT * FROM given")
+
+
+def state(number: int, features: Sequence[str] = FEATURES) -> KMeansState:
+    """A state that no round has had, so that no earlier answer will do."""
+    origin = CENTROIDS.mean(axis=0)
+    return KMeansState(tuple(features), "step", origin, centroids=CENTROIDS - origin + number * 1e-6)
+
+
+def _plan(names: Sequence[str]) -> Plan:
+    options = FederatedOptions(strategy="rounds", timeout=60.0)
+    return Plan("g", "features", FEATURES, tuple(names), ESTIMATOR, asdict(ESTIMATOR), options)
+
+
+def _fields(number: int) -> dict[str, Any]:
+    payload = {"scaler": None}
+    return {
+        "state": state_to_plain(state(number)),
+        "payload": payload,
+        "model_type": "kmeans",
+        "options": asdict(ESTIMATOR),
+    }
+
+
+def task_bytes(names: Sequence[str]) -> int:
+    """What a task is on the wire."""
+    run = Coordinator(_plan(names), InProcess({}), None, "0" * 32)  # type: ignore[arg-type]  # nobody is asked
+    return len(encode(run._task("observe", 0, names[0], _fields(0)))) + ENVELOPE_BYTES
+
+
+@contextmanager
+def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterator[Callable[[int], float]]:
+    """Asks a round, adds the replies up, and gives the seconds."""
+    with Registry.open(at / "registry.sqlite") as registry:
+        journal = Journal(registry.database)
+        run = Run.new("g", "benchmark", {})
+        journal.begin(run)
+        asking = Coordinator(_plan(names), transport, journal, run.run_id)
+
+        def ask(number: int) -> float:
+            begin = time.perf_counter()
+            replies = asking.exchange("observe", **_fields(number))
+            asking.total(replies, ESTIMATOR.observe(state(number)))
+            took = time.perf_counter() - begin
+            assert len(replies) == len(names), asking.lost
+            return took
+
+        yield ask
+
+
+@contextmanager
+def own_query(at: Path) -> Iterator[Callable[[int], float]]:
+    """Runs a round's query over a store's own snapshot, and gives the seconds; on a thread, as agents do."""
+    (at / "own").mkdir()
+    fill(at / "own" / "own.duckdb", 0)
+    silo = Silo(SiloConfig.embedded("own", at / "own" / "own.duckdb", POLICY))
+    pool = ThreadPoolExecutor(1)
+    with silo, pool, silo.borrowed("own", "own", "features", time.time() + 60) as (snapshot, _):
+        inner = {f"f{i}": snapshot.column(name) for i, name in enumerate(FEATURES)}
+        view = snapshot.view(inner)
+
+        def query(number: int) -> float:
+            begin = time.perf_counter()
+            snapshot.engine.observe(view, ESTIMATOR.observe(state(number + 0.5, list(inner))))
+            return time.perf_counter() - begin
+
+        yield lambda number: pool.submit(query, number).result()
+
+
+def fsyncs(at: Path, count: int) -> list[float]:
+    """Seconds to append as much as an answer's entry takes in a ledger, and to wait for the disk."""
+    file, took = os.open(at / "probe", os.O_WRONLY | os.O_CREAT | os.O_APPEND), []
+    for _ in range(count):
+        begin = time.perf_counter()
+        os.write(file, bytes(2_000))
+        os.fsync(file)
+        took.append(time.perf_counter() - begin)
+    os.close(file)
+    return took
