@@ -201,3 +201,42 @@ def _sha(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_ledger_that_another_process_prunes_meanwhile_loses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=9)).isoformat(timespec="milliseconds")
+    with monkeypatch.context() as patched:
+        patched.setattr("hanse.federation.ledger._now", lambda: old)
+        write(path, 3)
+    serving, other = Ledger(path), Ledger(path)
+    heads = [serving.append(entry("a"))]
+    assert other.prune(7) == 3
+    heads.append(serving.append(entry("b")))
+    heads.append(other.append(entry("c")))
+    assert [e.task for e in serving.entries] == ["", "a", "b"]  # the first is the note of the pruning
+    assert serving.times_reread == 1
+    serving.close()
+    other.close()
+    found = verify(path, tuple(heads))
+    assert found.problems == ()
+    assert [e.task for e in entries_of(path)] == ["", "a", "b", "c"]
+
+
+def test_nothing_is_written_into_a_ledger_that_is_not_the_same_any_more(tmp_path: Path, path: Path) -> None:
+    write(path)
+    write(tmp_path / "other.ledger", 6)
+    ledger = Ledger(path)
+    held = path.read_bytes()
+    (tmp_path / "other.ledger").rename(path)
+    for _ in range(2):
+        with pytest.raises(WorkspaceError, match="was replaced while the silo ran"):
+            ledger.append(entry("a"))
+    path.unlink()
+    with pytest.raises(WorkspaceError, match="is gone while the silo runs: nothing leaves"):
+        ledger.append(entry("b"))
+    path.write_bytes(held)
+    ledger.append(entry("c"))
+    ledger.close()
+    assert verify(path).problems == ()

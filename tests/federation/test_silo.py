@@ -21,6 +21,7 @@ import hanse
 from hanse.federation.audit import entries_of, verify
 from hanse.federation.config import SiloConfig
 from hanse.federation.install import Installer, stripped
+from hanse.federation.ledger import Ledger
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import CODES
 from hanse.federation.silo import Silo
@@ -699,3 +700,21 @@ def test_a_line_that_was_torn_by_a_crash_was_never_sent_and_is_answered_anew(tmp
         assert again.statistics == first.statistics
         decisions: Sequence[str] = [e.decision for e in talk.silo.ledger.entries]
         assert decisions == ["recovered", "released"]
+
+
+def test_another_process_may_prune_the_ledger_while_the_silo_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Talk(tmp_path, blobs([60, 40])) as talk:
+        with monkeypatch.context() as patched:
+            patched.setattr("hanse.federation.ledger._now", lambda: "2026-01-01T00:00:00.000+00:00")
+            old = talk.ask("moments")
+        kept = talk.ask("summarize", payload={"clusters": 2})
+        other = Ledger(talk.config.ledger)
+        assert other.prune(1) == 1
+        other.close()
+        again = [talk.silo.answer(asked) for asked in talk.asked.values()]
+        assert again[0].statistics == old.statistics  # it was forgotten, and is a new answer
+        assert again[1] == kept
+        assert [entry.decision for entry in talk.silo.ledger.entries] == ["pruned", "released", "released"]
+    assert verify(talk.config.ledger, (kept.ledger_head, again[0].ledger_head)).problems == ()

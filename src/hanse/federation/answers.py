@@ -24,6 +24,10 @@ class Answers:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._clear()
+
+    def _clear(self) -> None:
+        self._reread = self._ledger.times_reread
         self._read = 0
         self._by_task: dict[tuple[str, str], int] = {}
         self._by_plan: dict[str, list[int]] = {}
@@ -34,6 +38,8 @@ class Answers:
         self._runs: Counter[str] = Counter()  # of these, by run
 
     def _update(self) -> None:
+        if self._reread != self._ledger.times_reread:
+            self._clear()
         for index in range(self._read, len(self._ledger.entries)):
             entry = self._ledger.entries[index]
             if entry.decision in ("released", "repeated") or entry.lasting:

@@ -131,6 +131,7 @@ def summary(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "silo": entry.silo,
         "relation": entry.relation,
+        "coordinator": entry.coordinator.removeprefix("hanse-key:")[:15],
         "run": entry.run[:8],
         "round": entry.round,
         "reasons": ", ".join(entry.reasons),

@@ -99,6 +99,9 @@ class Ledger:
 
     Raises:
         WorkspaceError: the ledger cannot be read, or its chain is broken.
+
+    Attributes:
+        times_reread: grows when the entries were read anew, and stand at other places.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,6 +109,7 @@ class Ledger:
         self.entries: list[Entry] = []
         self.hashes: list[str] = []
         self._spans: list[tuple[int, int]] = []
+        self.times_reread = 0
         self._thread = threading.RLock()
         self._depth = 0
         try:
@@ -139,6 +143,7 @@ class Ledger:
                     yield
                     return
                 with file_lock(self._lock):
+                    self._follow()
                     self._catch_up()
                     yield
             finally:
@@ -165,6 +170,31 @@ class Ledger:
             self._know(whole, hash_, len(line))
             self._write_head()
             return hash_
+
+    def _follow(self) -> None:
+        """Go on with the file that another process's pruning has put in this one's place; any other is refused."""
+        try:
+            there = os.stat(self.path)  # noqa: PTH116  # asked before every answer, and twice as fast
+            if os.path.samestat(there, os.fstat(self._file)):
+                return
+            new = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        except OSError:
+            text = "is gone while the silo runs: nothing leaves; put it back"
+            raise WorkspaceError(f"ledger {self.path} {text}") from None
+        old, self._file = self._file, new
+        before = self.head, self.entries, self.hashes, self._spans, self._read_bytes
+        self.entries, self.hashes, self._spans, self._read_bytes = [], [], [], 0
+        try:
+            self._catch_up()
+            if before[0] not in (GENESIS, *self.hashes):
+                raise WorkspaceError(f"ledger {self.path} was replaced while the silo ran: stop the silo and verify it")
+        except BaseException:
+            _, self.entries, self.hashes, self._spans, self._read_bytes = before
+            old, self._file = self._file, old
+            raise
+        finally:
+            os.close(old)
+        self.times_reread += 1
 
     def _catch_up(self) -> None:
         """Read what was appended since; move a torn last line aside: its answer was never sent."""

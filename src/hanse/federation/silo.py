@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -81,7 +82,7 @@ class Silo:
         self._memory = Memory(config.state / "memory")
         self._installer = Installer(config)
         self._runs: dict[Path, _Open] = {}
-        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
 
     @classmethod
