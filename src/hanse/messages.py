@@ -28,19 +28,21 @@ __all__ = [
 PROTOCOL: Final = 1
 """The version that every message names; another one is refused."""
 
-Kind = Literal["describe", "moments", "summarize", "observe", "evaluate", "compare", "install", "finish"]
+Kind = Literal["describe", "moments", "summarize", "fit", "observe", "evaluate", "compare", "install", "finish"]
 KINDS: Final[tuple[str, ...]] = (
     "describe",
     "moments",
     "summarize",
+    "fit",
     "observe",
     "evaluate",
     "compare",
     "install",
     "finish",
 )
-"""What a silo may be asked: the published relation's shape and hash; moments for scaling; local clusters; one round of
-statistics; measures of a model; a contingency of local and global labels; to take a model over; to end the run."""
+"""What a silo may be asked: the published relation's shape and hash; moments for scaling; local clusters; coefficients
+of a local model; one round of statistics; measures of a model; a contingency of local and global labels; to take a
+model over; to end the run."""
 
 Strategy = Literal["one_shot", "rounds", "article"]
 

@@ -40,4 +40,6 @@ def _customer_features(prefix: str, size: int, random: np.random.Generator) -> p
     kinds: list[Any] = [((60, 3), (10, 1), size), ((240, 4), (20, 1), size // 4), ((80, 40), (10, 4), size // 8)]
     rows = np.concatenate([random.normal(mean, spread, (count, 2)) for mean, spread, count in kinds])
     names = [f"{prefix}-{i}" for i in range(len(rows))]
-    return pa.table({"customer_id": names, "avg_order_value": rows[:, 0], "total_orders": rows[:, 1]})
+    gone = (random.uniform(size=len(rows)) < 1 / (1 + np.exp(rows[:, 1] / 4 - 1))).astype(np.int64)
+    columns = {"avg_order_value": rows[:, 0], "total_orders": rows[:, 1], "churn_label": gone}
+    return pa.table({"customer_id": names, **columns})

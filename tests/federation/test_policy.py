@@ -60,7 +60,7 @@ def test_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
     assert policy.strategies == ("one_shot",)
     assert (policy.exact_rounds, policy.install, policy.max_clusters) == (False, "ask", 16)
     assert (policy.runs_per_day, policy.cells_per_day) == (20, 1000)
-    assert policy.model_types == ("bisecting_kmeans", "kmeans", "gaussian_mixture")
+    assert policy.model_types == ("bisecting_kmeans", "kmeans", "gaussian_mixture", "logistic_reg")
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_an_artifact_that_says_too_much_or_cannot_be_read_is_refused(
         ("summarize", {"payload": {"clusters": 0}}, "protocol"),
         ("summarize", {"payload": {"clusters": "3"}}, "protocol"),
         ("summarize", {"payload": {"clusters": 2, "scaler": {"mean": [1], "deviation": [1]}}}, "protocol"),
-        ("moments", {"model_type": "logistic_reg"}, "policy"),
+        ("moments", {"model_type": "linear_reg"}, "policy"),
         ("moments", {"relation": "secrets"}, "schema"),
         ("moments", {"features": ("x", "nope")}, "schema"),
         ("moments", {"features": ("customer_id",)}, "schema"),

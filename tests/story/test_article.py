@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 from online_retail_events import END_DATE, SOURCE, START_DATE, encode, two_stores
 from referee import mean_inertia, scratch_tables, silhouette
-from sklearn.metrics import davies_bouldin_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import davies_bouldin_score, roc_auc_score
 
 import hanse
 
@@ -148,6 +149,38 @@ def test_features_carry_customers_and_churn_labels(story: Told, expected_feature
     assert rows.groupby("store_id").churn.sum().to_dict() == churned.to_dict()
     pairs = set(zip(rows.store_id, rows.customer.astype("int64"), strict=True))
     assert pairs == set(zip(expected_features.store, expected_features.customer, strict=True))
+
+
+CHURN = "SELECT sf.* FROM (SELECT explode(store_features) AS sf FROM src_for_fedlrn WHERE store_id = '{store}')"
+
+
+@pytest.mark.parametrize(("name", "store"), [("comfort", COMFORT), ("sporty", SPORTY)])
+def test_the_churn_model_that_the_article_names(story: Told, name: str, store: str) -> None:
+    """``churn_prediction_lr_<store>``: the article collects its features and names it, and trains it nowhere."""
+    session, query = story.session, CHURN.format(store=store)
+    made = session.sql(
+        f"CREATE MODEL churn_prediction_lr_{name} TRANSFORM (vector_assembler(array({', '.join(STANDARDISED[:3])})) f) "
+        f"OPTIONS (MODEL_TYPE = 'logistic_reg', LABEL = 'churn_label') AS {query}"
+    )
+    assert made.warnings == []
+    rows = session.sql(query).df()
+    points, labels = rows[list(STANDARDISED[:3])].to_numpy(), rows.churn_label.to_numpy()
+    expected = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(points, labels)
+    told = dict(session.sql(f"DESCRIBE MODEL churn_prediction_lr_{name}").fetchall())
+    found = [float(told[f"coefficient {feature}"]) for feature in STANDARDISED[:3]]
+    np.testing.assert_allclose(found, expected.coef_[0], rtol=1e-6)
+    (measures,) = session.sql(f"SELECT * FROM model_evaluate(churn_prediction_lr_{name}, 1, {query})").fetchall()
+    probability = expected.predict_proba(points)[:, 1]
+    assert measures[:2] == pytest.approx((roc_auc_score(labels, probability), expected.score(points, labels)), abs=1e-9)
+
+
+def test_a_churn_model_that_reads_its_own_label_is_told_so(story: Told) -> None:
+    """``churn_label`` is a threshold on the fourth feature."""
+    made = story.session.sql(
+        f"CREATE MODEL told_all TRANSFORM (vector_assembler(array({', '.join(STANDARDISED)})) f) "
+        f"OPTIONS (MODEL_TYPE = 'logistic_reg', LABEL = 'churn_label') AS {CHURN.format(store=COMFORT)}"
+    )
+    assert "leave out the feature that the label is made of" in made.warnings[0]
 
 
 def test_the_missing_join_condition_is_named(story: Told) -> None:

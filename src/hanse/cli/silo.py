@@ -149,6 +149,9 @@ def preview(
         str | None, typer.Option("--relation", metavar="NAME", help="A published relation; all without it.")
     ] = None,
     clusters: Annotated[int, typer.Option("--clusters", metavar="K", min=1, help="Local clusters.")] = 3,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Also the coefficients that predict this column.")
+    ] = None,
     format: FormatOption = "table",
 ) -> Action:
     """Show what a one_shot training would take from this silo: cell sizes, merges and refusals.
@@ -158,6 +161,7 @@ def preview(
     \b
     hanse silo preview --config silo.toml
     hanse silo preview --config silo.toml --relation customer_features --clusters 8
+    hanse silo preview --config silo.toml --label churn_label
     """
 
     def action() -> None:
@@ -169,7 +173,7 @@ def preview(
 
         _check_format(format)
         with Silo(SiloConfig.load(config)) as silo:
-            for found in work_out(silo, relation, clusters):
+            for found in work_out(silo, relation, clusters, label):
                 if format == "json":
                     _print(msgspec.json.encode(found).decode())
                 else:

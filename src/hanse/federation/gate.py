@@ -10,6 +10,8 @@ For each released cell (a cluster's statistics, a contingency cell, a row count)
 - total minus the released cells must not show fewer than ``min_customers`` customers: the rows that are in no cell of
   a plan, and, over all answers from the same data, what a set of merged cells holds beside the cells that are released
   later.
+- where rows have labels, each label needs ``min_customers`` distinct customers: sums over both would show the few, and
+  where all have the same, they would show everybody's.
 - minimum and maximum are single customers: never released. Non-finite numbers, and counts that do not add up: refused.
 
 **What it is and is not.** Suppression protects against reading a person out of *one* release. It does not hold against
@@ -44,6 +46,8 @@ _WORDS: Final = {
     "dominant": "one customer owes more of a sum of squares than dominance_percent: nothing leaves; set bounds",
     "complementary": "subtracted from what was released before, this would show fewer customers than min_customers",
 }
+
+_FEW_OF_A_CLASS: Final = "fewer customers than min_customers have one of the labels: nothing leaves"
 
 
 class Question(Protocol):
@@ -127,16 +131,19 @@ class Gate:
         if self.min_customers < FLOOR_CUSTOMERS:
             raise ValueError(f"min_customers = {self.min_customers}: need {FLOOR_CUSTOMERS} or more")
 
-    def release(self, question: Question, customers: Integers | None = None) -> Release:
+    def release(self, question: Question, customers: Integers | None = None, classes: Sequence[int] = ()) -> Release:
         """Judge a question's cells, and join them until every one may leave.
 
         Args:
             question: what was asked.
             customers: (rows,) of the snapshot's rows; needed where there are masks.
+            classes: distinct customers of each class of the rows; each must be enough, and none is none.
 
         Raises:
             RefusalError: nothing of it may leave; the code says why.
         """
+        if any(count < self.min_customers for count in classes):
+            raise RefusalError("small", _FEW_OF_A_CLASS, lasting=True)
         mapping = list(range(question.cells))
         causes: dict[str, None] = {}
         while True:

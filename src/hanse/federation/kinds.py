@@ -3,82 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from hanse import expressions as e
-from hanse.errors import HanseError, nearest
-from hanse.estimator import WEIGHT, Aggregate, Estimator, Observation, train
+from hanse.errors import HanseError
+from hanse.estimator import Aggregate, Family, Observation, train
+from hanse.federation.asking import Answered, Judge, Work, estimator_for, label_of, moments_asked, view_of
 from hanse.federation.gate import Release
+from hanse.federation.labelled import evaluate_classifier, fit
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
-from hanse.federation.scored import scored
+from hanse.federation.scored import Laid, laid_over, scored
 from hanse.federation.snapshot import Snapshot
 from hanse.federation.tally import Asked
-from hanse.messages import Reason, Task
+from hanse.messages import Task
 from hanse.metrics.clustering import ClusteringSums, first_observation, second_observation
 from hanse.models.bisecting_kmeans import BisectingKMeans
-from hanse.models.catalog import ESTIMATORS
 from hanse.models.codec import state_from_plain
-from hanse.options import Given, build
 from hanse.statistics import FloatArray
 
-__all__ = ["WORK", "Answered", "Judge", "Work", "clustered", "estimator_for", "local_cells"]
+__all__ = ["WORK", "clustered", "local_cells", "moments"]
 
 _MORE_CLUSTERS: Final = 6
-
-Judge = Callable[[Asked], Release]
-"""The gate, as it holds for one task."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What leaves for one task.
-
-    Args:
-        statistics: arrays by name.
-        reasons: for the coordinator.
-        releases: the gate's, for the ledger.
-        cells: how many cells are released; what the budget counts.
-    """
-
-    statistics: Mapping[str, FloatArray]
-    reasons: tuple[Reason, ...]
-    releases: tuple[Release, ...]
-    cells: int
-
-
-Work = Callable[[Snapshot, Task, Policy, Judge], Answered]
 
 
 def moments(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """``count`` (), ``mean`` (d,) and ``m2`` (d,), the sum of squared deviations from the silo's own mean."""
-    inner, view = _view(snapshot, task)
-    columns = [e.column(f) for f in inner]
-    size = (len(inner),)
-    own = snapshot.engine.observe(view, Observation({"sum": Aggregate(tuple(columns), size)}))["sum"]
-    about = own / max(snapshot.meta.rows, 1)
-    away = [e.subtract(c.copy(), e.number(m)) for c, m in zip(columns, about, strict=True)]
-    layer = {f"z{i}": value for i, value in enumerate(away)}
-    z = [e.column(name) for name in layer]
-    aggregates = {
-        "count": Aggregate((e.number(1.0),)),
-        "sum": Aggregate(tuple(z), size),
-        "m2": Aggregate(tuple(e.square(c) for c in z), size),
-    }
-    release = judge(Asked(snapshot, view, Observation(aggregates, (layer,)), inner))
+    inner, view = view_of(snapshot, task)
+    about, asked = moments_asked(snapshot, view, inner)
+    statistics, release = _moments_of(about, judge(asked))
+    return Answered(statistics, (), (release,), 1)
+
+
+def _moments_of(about: FloatArray, release: Release) -> tuple[dict[str, FloatArray], Release]:
+    """What was released about the mean of all rows, as moments about the mean of the released ones."""
     found = {name: array[0] for name, array in release.tally.arrays.items()}
     shift = found["sum"] / found["count"]
-    statistics = {
-        "count": found["count"],
-        "mean": about + shift,
-        "m2": np.maximum(found["m2"] - found["count"] * shift**2, 0.0),
-    }
-    return Answered(statistics, (), (release,), 1)
+    m2 = np.maximum(found["m2"] - found["count"] * shift**2, 0.0)
+    return {"count": found["count"], "mean": about + shift, "m2": m2}, release
 
 
 def summarize(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
@@ -121,7 +86,7 @@ def local_cells(snapshot: Snapshot, task: Task, wanted: int, max_clusters: int, 
 
 def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
     """At most ``wanted`` local clusters as cells, not judged yet."""
-    inner, view = _view(snapshot, task)
+    inner, view = view_of(snapshot, task)
     clusters = min(wanted, snapshot.meta.rows)
     cell: e.Expression = e.integer(0)
     count = 1
@@ -142,8 +107,9 @@ def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
 
 def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """The statistics of the estimator's ``observe(state)``, in the plan's shapes; joined cells are 0 and told so."""
-    estimator = estimator_for(task)
-    inner, view = _view(snapshot, task, weight=getattr(estimator, "weight_col", None))
+    estimator: Any = estimator_for(task)
+    label = label_of(estimator)
+    inner, view = view_of(snapshot, task, label, estimator.weight_col)
     try:
         state = state_from_plain(type(estimator.start(inner)), task.state)
         _check_state(state, len(inner))
@@ -157,7 +123,8 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
         raise RefusalError(
             "policy", f"the plan has {cells} cells: max_clusters = {policy.max_clusters} here; use SPLIT_STARTS = 1"
         )
-    release = judge(Asked(snapshot, view, observation, inner))
+    classes = snapshot.classes(label) if label else ()
+    release = judge(Asked(snapshot, view, observation, inner, classes=classes))
     arrays = release.tally.arrays
     if observation.cell is None:
         arrays = {name: array[0] for name, array in arrays.items()}
@@ -165,11 +132,17 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
 
 
 def evaluate(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
+    """What the measures of the model's family are made of, in two phases."""
+    laid = laid_over(snapshot, task.payload.get("artifact"), task.features)
+    return _EVALUATE[laid.model.family](snapshot, laid, task, policy, judge)
+
+
+def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Policy, judge: Judge) -> Answered:
     """Phase 1: ``count``, ``sum``, ``square`` by cluster; phase 2: ``silhouette``, ``inertia``, ``distance`` (held,).
 
     Rows of a cluster that may not leave are labelled with the nearest one here, in both phases.
     """
-    model = scored(snapshot, task.payload.get("artifact"), task.features, policy.max_clusters)
+    model = scored(laid, policy.max_clusters)
     inner = list(model.columns)
     view = snapshot.view({**model.columns, "plan_label": model.label})
     first = Asked(snapshot, view, first_observation(inner, "label", model.origins), inner, "label")
@@ -188,6 +161,15 @@ def evaluate(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> An
     return Answered(arrays, release.reasons(), (release, second), 1 + int((release.tally.customers > 0).sum()))
 
 
+def _evaluate_distribution(snapshot: Snapshot, laid: Laid, task: Task, policy: Policy, judge: Judge) -> Answered:
+    """``count`` (), ``mean`` () and ``m2`` () of the scores: sum of squared deviations from the silo's own mean."""
+    columns = {f"f{i}": value for i, value in enumerate(laid.features)}
+    view = snapshot.view({**columns, "score": list(laid.outputs.values())[-1]})
+    about, asked = moments_asked(snapshot, view, ["score"])
+    statistics, release = _moments_of(about, judge(asked))
+    return Answered({name: array.reshape(()) for name, array in statistics.items()}, (), (release,), 1)
+
+
 def joined_label(observation: Observation, mapping: Sequence[int]) -> Observation:
     """The observation over rows whose ``label`` is their ``plan_label``, joined."""
     branches = [
@@ -200,8 +182,10 @@ def joined_label(observation: Observation, mapping: Sequence[int]) -> Observatio
 
 def compare(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """``contingency`` (k_local, k_global): rows by the local and the global model's cluster, gated cell by cell."""
-    ours = scored(snapshot, task.payload.get("local"), task.features, policy.max_clusters)
-    theirs = scored(snapshot, task.payload.get("artifact"), task.features, policy.max_clusters)
+    ours, theirs = (
+        scored(laid_over(snapshot, task.payload.get(which), task.features), policy.max_clusters)
+        for which in ("local", "artifact")
+    )
     columns = {f"l{name}": value for name, value in ours.columns.items()}
     view = snapshot.view({**theirs.columns, **columns, "ours": ours.label, "theirs": theirs.label})
     k_local, k_global = len(ours.origins), len(theirs.origins)
@@ -213,71 +197,21 @@ def compare(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
     return Answered({"contingency": table}, release.reasons(), (release,), cells)
 
 
+_EVALUATE: Final[Mapping[Family, Callable[[Snapshot, Laid, Task, Policy, Judge], Answered]]] = {
+    "clustering": _evaluate_clustering,
+    "classification": evaluate_classifier,
+    "distribution": _evaluate_distribution,
+}
+
 WORK: Final[Mapping[str, Work]] = {
     "moments": moments,
     "summarize": summarize,
+    "fit": fit,
     "observe": observe,
     "evaluate": evaluate,
     "compare": compare,
 }
 """The kinds of tasks that release statistics."""
-
-
-def estimator_for(task: Task) -> Estimator[Any]:
-    """The estimator, built of this silo's own code.
-
-    Raises:
-        RefusalError: the type or an option is unknown.
-    """
-    kinds = {kind.model_type: kind for kind in ESTIMATORS}
-    if task.model_type not in kinds:
-        raise RefusalError("protocol", f"model type {task.model_type!r:.60}: {nearest(task.model_type, kinds)}")
-    given = [Given(key, value) for key, value in task.options.items() if value is not None]
-    try:
-        estimator: Estimator[Any] = build(kinds[task.model_type], given, task.model_type)
-    except HanseError as error:
-        raise RefusalError("protocol", f"options of {task.model_type}: {error}") from None
-    return estimator
-
-
-def _view(snapshot: Snapshot, task: Task, weight: str | None = None) -> tuple[list[str], str]:
-    """The task's features, scaled, as ``f0``, ``f1`` ..."""
-    key = repr((task.features, task.payload.get("scaler"), weight))
-    if key not in snapshot.views:
-        columns = _columns(snapshot, task)
-        inner = list(columns)
-        if weight is not None:
-            columns[WEIGHT] = snapshot.column(weight)
-        snapshot.views[key] = inner, snapshot.view(columns)
-    return snapshot.views[key]
-
-
-def _columns(snapshot: Snapshot, task: Task) -> dict[str, e.Expression]:
-    features = [snapshot.column(f) for f in task.features]
-    if not features or len({f.lower() for f in task.features}) < len(features):
-        raise RefusalError("protocol", "features: need at least one, and distinct names")
-    mean, deviation = _scaler(task.payload.get("scaler"), len(features))
-    columns: dict[str, e.Expression] = {}
-    for i, value in enumerate(features):
-        scaled = value if mean[i] == 0 else e.subtract(value, e.number(mean[i]))
-        if deviation[i] <= 0:
-            scaled = e.multiply(scaled, e.number(0.0))
-        elif deviation[i] != 1:
-            scaled = e.divide(scaled, e.number(deviation[i]))
-        columns[f"f{i}"] = scaled
-    return columns
-
-
-def _scaler(data: Any, d: int) -> tuple[list[float], list[float]]:
-    if data is None:
-        return [0.0] * d, [1.0] * d
-    try:
-        mean, deviation = ([float(x) for x in data[key]] for key in ("mean", "deviation"))
-    except (KeyError, TypeError, ValueError):
-        raise RefusalError("protocol", "scaler: need mean and deviation, a number for each feature") from None
-    if len(mean) != d or len(deviation) != d or not all(map(math.isfinite, [*mean, *deviation])):
-        raise RefusalError("protocol", "scaler: need mean and deviation, a finite number for each feature")
-    return mean, deviation
 
 
 def _check_state(state: Any, d: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.estimator import Estimator
+from hanse.estimator import Estimator, Family
 from hanse.messages import Strategy
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray
@@ -58,12 +58,13 @@ class Plan:
     Args:
         model: the global model's name.
         relation: the published relation.
-        features: its columns.
+        features: its columns that are learnt from.
         silos: who takes part, in the statement's order.
         estimator: what is trained.
         estimator_options: its options as plain data.
         options: the federated ones.
         scales: whether features are standardised over all silos first; ``(with_std, with_mean)``.
+        label: the column that is learnt to be predicted; empty for none.
     """
 
     model: str
@@ -74,6 +75,17 @@ class Plan:
     estimator_options: Mapping[str, Any]
     options: FederatedOptions = field(default_factory=FederatedOptions)
     scales: tuple[bool, bool] | None = None
+    label: str = ""
+
+    @property
+    def family(self) -> Family:
+        """What the model does with a row."""
+        return self.estimator.family
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each silo must publish."""
+        return (*self.features, self.label) if self.label else self.features
 
     @property
     def strategy(self) -> Strategy:

@@ -48,7 +48,7 @@ class Policy:
     min_customers: int = 10
     min_changed_customers: int = 10
     dominance_percent: float = 50.0
-    model_types: tuple[str, ...] = ("bisecting_kmeans", "kmeans", "gaussian_mixture")
+    model_types: tuple[str, ...] = ("bisecting_kmeans", "kmeans", "gaussian_mixture", "logistic_reg")
     strategies: tuple[str, ...] = ("one_shot",)
     exact_rounds: bool = False
     install: Install = "ask"

@@ -12,19 +12,36 @@ import numpy as np
 from hanse import expressions as e
 from hanse.artifact import Artifact
 from hanse.errors import HanseError
+from hanse.estimator import Model
 from hanse.federation.refusals import RefusalError
 from hanse.federation.snapshot import Snapshot
 from hanse.models.catalog import model_from_json
+from hanse.models.clusters import is_clustering
 from hanse.statistics import FloatArray
 from hanse.transforms.base import Column, Element
 from hanse.transforms.chain import Chain
 
-__all__ = ["Scored", "artifact_of", "scored"]
+__all__ = ["Laid", "Scored", "artifact_of", "laid_over", "scored"]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Any model over a snapshot's rows.
+
+    Args:
+        model: read back.
+        features: what it reads, in order.
+        outputs: what it predicts.
+    """
+
+    model: Model
+    features: tuple[e.Expression, ...]
+    outputs: Mapping[str, e.Expression]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A model over a snapshot's rows.
+    """A clustering over a snapshot's rows.
 
     Args:
         columns: ``f0``, ``f1`` ...: what it clusters by.
@@ -49,17 +66,16 @@ def artifact_of(data: Any) -> Artifact:
         raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
 
 
-def scored(snapshot: Snapshot, data: Any, features: Sequence[str], max_clusters: int) -> Scored:
-    """Lay a clustering over a snapshot.
+def laid_over(snapshot: Snapshot, data: Any, features: Sequence[str]) -> Laid:
+    """Lay a model over a snapshot.
 
     Args:
         snapshot: the rows.
         data: an artifact as plain data.
         features: the published columns that the task names.
-        max_clusters: of the policy.
 
     Raises:
-        RefusalError: it cannot be read, is no clustering, or reads columns that the task does not name.
+        RefusalError: it cannot be read, or reads columns that the task does not name.
     """
     artifact = artifact_of(data)
     named = {snapshot.named(f).lower() for f in features}
@@ -71,22 +87,38 @@ def scored(snapshot: Snapshot, data: Any, features: Sequence[str], max_clusters:
         if missing:
             raise RefusalError("schema", f"the model reads column {missing[0]}, which the task does not name")
         elements = chain.features(base).elements if chain.steps else _plain(snapshot, features)
-        clusters = getattr(model, "clusters", None)
-        if clusters is None or not clusters or len(elements) != len(model.features):
-            raise RefusalError("artifact", "the model of the task is no clustering of these features")
-        if len(clusters) > max_clusters:
-            raise RefusalError("policy", f"the model has {len(clusters)} clusters: max_clusters = {max_clusters} here")
-        expressions = [x.expression for x in elements]
-        label = next(iter(model.predict(expressions).values()))
+        if len(elements) != len(model.features):
+            raise RefusalError("artifact", "the model of the task is none of these features")
+        expressions = tuple(x.expression for x in elements)
+        return Laid(model, expressions, model.predict(expressions))
     except RefusalError:
         raise
     except (HanseError, ValueError, KeyError, IndexError, TypeError) as error:
         raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
+
+
+def scored(laid: Laid, max_clusters: int) -> Scored:
+    """A clustering over a snapshot.
+
+    Args:
+        laid: the model.
+        max_clusters: of the policy.
+
+    Raises:
+        RefusalError: it is no clustering, or has more clusters than the policy allows.
+    """
+    model, expressions = laid.model, list(laid.features)
+    if not is_clustering(model) or not model.clusters:
+        raise RefusalError("artifact", "the model of the task is no clustering")
+    if len(model.clusters) > max_clusters:
+        text = f"the model has {len(model.clusters)} clusters: max_clusters = {max_clusters} here"
+        raise RefusalError("policy", text)
+    label = next(iter(laid.outputs.values()))
     if getattr(model, "distance_measure", "euclidean") == "cosine":
         norm = e.root(e.total(e.square(x) for x in expressions))
         expressions = [e.divide(x, norm.copy()) for x in expressions]
     columns = {f"f{i}": x for i, x in enumerate(expressions)}
-    return Scored(columns, label, np.array([c.centroid for c in clusters]))
+    return Scored(columns, label, np.array([c.centroid for c in model.clusters]))
 
 
 def _plain(snapshot: Snapshot, features: Sequence[str]) -> tuple[Element, ...]:

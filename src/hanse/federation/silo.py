@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 
 from hanse.federation.answers import Answers
+from hanse.federation.asking import Answered
 from hanse.federation.config import SiloConfig
 from hanse.federation.gate import Gate, Release
 from hanse.federation.install import Installer
-from hanse.federation.kinds import WORK, Answered
+from hanse.federation.kinds import WORK
 from hanse.federation.ledger import Entry, Ledger
 from hanse.federation.memory import Memory, secret_of
 from hanse.federation.policy import Policy
@@ -37,6 +38,7 @@ _PATIENCE_S: Final = 10.0
 IN_PROCESS: Final = "in this process"
 """What the ledger calls a coordinator that shares the silo's process; elsewhere it is a key."""
 
+_BELONGS: Final = {"observe": "rounds", "fit": "one_shot"}
 _STRATEGY_FREE: Final = ("describe", "install", "finish")
 
 
@@ -195,8 +197,8 @@ class Silo:
         if task.strategy not in allowed:
             cure = "; rounds needs exact_rounds" if task.strategy == "rounds" else ""
             raise RefusalError("policy", f"strategy {task.strategy}: this silo allows {', '.join(allowed)}{cure}")
-        if task.kind == "observe" and task.strategy != "rounds":
-            raise RefusalError("policy", "observe belongs to strategy rounds")
+        if task.kind in _BELONGS and task.strategy != _BELONGS[task.kind]:
+            raise RefusalError("policy", f"{task.kind} belongs to strategy {_BELONGS[task.kind]}")
         if task.model_type and task.model_type not in self.policy.model_types:
             types = ", ".join(self.policy.model_types)
             raise RefusalError("policy", f"model type {task.model_type:.60}: this silo allows {types}")
@@ -295,7 +297,7 @@ class Silo:
         gate = Gate(self.policy.min_customers_for(task), self.policy.dominance_percent, masks)
 
         def judge(asked: Asked) -> Release:
-            return gate.release(asked, snapshot.customers if masks else None)
+            return gate.release(asked, snapshot.customers if masks else None, asked.classes)
 
         found = WORK[task.kind](snapshot, task, self.policy, judge)
         statistics = {name: array.tolist() for name, array in found.statistics.items()}

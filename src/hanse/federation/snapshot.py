@@ -85,6 +85,7 @@ class Snapshot:
         self.meta = msgspec.json.decode(str(self.engine.rows("SELECT text FROM meta")[0][0]), type=_Meta)
         self._numbers = itertools.count()
         self._views: dict[tuple[str, ...], str] = {}
+        self._classes: dict[str, tuple[int, int]] = {}
         self.views: dict[str, tuple[list[str], str]] = {}
 
     def close(self) -> None:
@@ -136,6 +137,29 @@ class Snapshot:
     def column(self, feature: str) -> e.Expression:
         """A published column, as an expression over the snapshot's rows."""
         return e.column(f"c{list(self.types).index(self.named(feature))}")
+
+    def classes(self, label: str) -> tuple[int, int]:
+        """Distinct customers with rows of label 0, and of label 1; counted once.
+
+        Raises:
+            RefusalError: the column is not published, or holds another number.
+        """
+        name = self.named(label)
+        if name not in self._classes:
+            column = self.engine.text(self.column(name))
+            counts = ", ".join(f"count(DISTINCT customer) FILTER (WHERE {column} = {value})" for value in (0, 1))
+            negative, positive, other = self.engine.rows(
+                f"SELECT {counts}, count(*) FILTER (WHERE {column} NOT IN (0, 1)) FROM rows_"
+            )[0]
+            if other:
+                raise RefusalError(
+                    "data",
+                    f"column {name} of {self.meta.relation} holds labels other than 0 and 1",
+                    detail=f"{name} is neither 0 nor 1 in {other} rows: filter them out, or publish 0 and 1",
+                    status="failed",
+                )
+            self._classes[name] = int(negative), int(positive)
+        return self._classes[name]
 
     def view(self, columns: Mapping[str, e.Expression]) -> str:
         """A relation of ``row_``, ``customer`` and some expressions over the rows; made once."""

@@ -10,17 +10,17 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
-from hanse.errors import FederationError, ShapeError, nearest
-from hanse.estimator import WEIGHT, Estimator, Model, train
+from hanse.errors import DataError, FederationError, ShapeError, nearest
+from hanse.estimator import WEIGHT, Estimator, Family, Model, train
 from hanse.federation.checks import checked, counted, in_range, part_of, spread_of
 from hanse.federation.coordinator import Coordinator, SiloLostError
 from hanse.federation.plan import Scaler
-from hanse.messages import Reply
+from hanse.messages import Reply, Strategy
 from hanse.models.catalog import for_rounds
 from hanse.models.codec import state_to_plain
 from hanse.statistics import FloatArray
 
-__all__ = ["Federated", "train_federated"]
+__all__ = ["STRATEGIES", "Federated", "train_federated"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ def train_federated(coordinator: Coordinator) -> Federated:
     """
     _describe(coordinator)
     scaler = _moments(coordinator) if coordinator.plan.scales is not None else None
-    result = _STRATEGIES[coordinator.plan.strategy](coordinator, scaler)
+    try:
+        result = STRATEGIES[coordinator.plan.family, coordinator.plan.strategy](coordinator, scaler)
+    except DataError as error:
+        raise FederationError(f"{error}; no model was registered") from None
     return replace(result, rounds=coordinator.round)
 
 
@@ -68,7 +71,7 @@ def _describe(coordinator: Coordinator) -> None:
     first: tuple[str, Reply] | None = None
     for silo, reply in replies.items():
         columns: Mapping[str, str] = reply.facts.get("columns", {})
-        for feature in plan.features:
+        for feature in plan.columns:
             if feature not in columns:
                 raise FederationError(
                     f"silo {silo} does not publish column {feature} of {plan.relation}: {nearest(feature, columns)}"
@@ -77,7 +80,7 @@ def _describe(coordinator: Coordinator) -> None:
             first = silo, reply
             continue
         other, theirs = first
-        for feature in plan.features:
+        for feature in plan.columns:
             mine, others = columns[feature], theirs.facts["columns"][feature]
             if mine != others:
                 raise FederationError(
@@ -235,6 +238,37 @@ def _counted(model: Any, labels: Any, weight: FloatArray, summary: _Summary | No
     return replace(model, clusters=tuple(clusters)), {"inertia": sum(c.inertia for c in clusters)}
 
 
+# -- one_shot of models with coefficients ------------------------------------------------------
+
+
+def _averaged(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
+    """The average of the silos' own coefficients, each weighted by the silo's rows.
+
+    Source:
+        McDonald, Mohri, Silberman, Walker & Mann (2009), "Efficient large-scale distributed training of conditional
+        maximum entropy models": mixture weights.
+    """
+    d = len(coordinator.plan.features)
+    parts: list[tuple[float, FloatArray, float]] = []
+    for silo, reply in coordinator.exchange("fit", payload=_payload(scaler)).items():
+        try:
+            count = counted(silo, "count", reply.statistics.get("count"), (), least=1)
+            if silo in coordinator.rows:
+                part_of(silo, count, coordinator.rows[silo], whole=True)
+            coefficients = checked(silo, "coefficients", reply.statistics.get("coefficients"), (d,))
+            intercept = checked(silo, "intercept", reply.statistics.get("intercept"), ())
+        except ShapeError as error:
+            coordinator.lose(silo, str(error))
+            continue
+        parts.append((float(count), coefficients, float(intercept)))
+    coordinator.check_quorum()
+    if not parts:
+        raise FederationError("no silo released coefficients; see SHOW EGRESS")
+    estimator: Any = coordinator.plan.estimator
+    rows = int(sum(count for count, _, _ in parts))
+    return Federated(estimator.averaged(coordinator.plan.features, parts), scaler, rows, {}, 0)
+
+
 # -- rounds -----------------------------------------------------------------------------------
 
 
@@ -253,6 +287,7 @@ def _rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
 def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
     estimator, seeding = for_rounds(coordinator.plan.estimator)
     members = list(coordinator.active)
+    rows: list[float] = []
 
     def holder_of(trained: Estimator[Any]) -> Callable[[Any], Any]:
         def step(state: Any) -> Any:
@@ -266,6 +301,8 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
             total = coordinator.total(replies, trained.observe(state))
             if coordinator.active != members:
                 raise SiloLostError(f"silos {', '.join(coordinator.lost)} dropped out")
+            if not rows:
+                rows.append(float(total["count"]))
             return trained.advance(state, total)
 
         return step
@@ -276,9 +313,7 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
     else:
         seeds = _advanced(seeding, seeding.start(features), holder_of(seeding))
         state = _advanced(estimator, estimator.start_at(seeding.model(seeds)), holder_of(estimator))
-    model: Any = estimator.model(state)
-    rows = sum(c.count for c in model.clusters) if hasattr(model, "clusters") else 0
-    return Federated(model, scaler, rows, estimator.progress(state), 0)
+    return Federated(estimator.model(state), scaler, int(rows[0]), estimator.progress(state), 0)
 
 
 def _advanced(estimator: Estimator[Any], state: Any, step: Callable[[Any], Any]) -> Any:
@@ -287,8 +322,12 @@ def _advanced(estimator: Estimator[Any], state: Any, step: Callable[[Any], Any])
     return state
 
 
-_STRATEGIES: Mapping[str, Callable[[Coordinator, Scaler | None], Federated]] = {
-    "one_shot": _one_shot,
-    "article": _article,
-    "rounds": _rounds,
+STRATEGIES: Mapping[tuple[Family, Strategy], Callable[[Coordinator, Scaler | None], Federated]] = {
+    ("clustering", "one_shot"): _one_shot,
+    ("clustering", "article"): _article,
+    ("clustering", "rounds"): _rounds,
+    ("classification", "one_shot"): _averaged,
+    ("classification", "rounds"): _rounds,
+    ("distribution", "rounds"): _rounds,
 }
+"""For each family of models the strategies that it has."""

@@ -64,6 +64,8 @@ class Asked:
         observation: over the view's columns.
         features: columns of the view that say which cells are near each other.
         label: a column that holds the cell, where the aggregates read it; it is relabelled with the cell.
+        classes: distinct customers of each class of the rows, all of which must be enough; empty where there are none.
+        line: (k,) where the cells lie, where that is told by something else than features.
     """
 
     snapshot: Snapshot
@@ -71,6 +73,8 @@ class Asked:
     observation: Observation
     features: Sequence[str]
     label: str = ""
+    classes: tuple[int, ...] = ()
+    line: tuple[float, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -152,6 +156,8 @@ class Asked:
     @cached_property
     def places(self) -> FloatArray:
         """(k, d) where each cell of the plan lies, in the silo's own standard deviations; NaN without rows."""
+        if self.line:
+            return np.array(self.line)[:, None]
         columns = ", ".join(f"CAST({e.quote(f)} AS DOUBLE) AS v{i}" for i, f in enumerate(self.features))
         found = self.snapshot.engine.arrays(f"SELECT {columns} FROM {self.view} ORDER BY row_")
         table = np.column_stack([np.asarray(found[f"v{i}"], dtype=np.float64) for i in range(len(self.features))])

@@ -233,13 +233,32 @@ class LogisticRegression:
         own = state.deviation**2 if self.standardization else np.ones(len(state.features))
         return np.concatenate([[0.0], self.reg_param * own])
 
+    # -- the result ---------------------------------------------------------------------------
+
     def model(self, state: LogisticState) -> LogisticModel:
         """The finished model."""
+        return self._model(state.features, state.accepted[1:], state.origin, float(state.accepted[0]))
+
+    def averaged(self, features: Sequence[str], parts: Sequence[tuple[float, FloatArray, float]]) -> LogisticModel:
+        """The average of several models, weighted by their rows.
+
+        Args:
+            features: names, in order.
+            parts: of each model rows, coefficients (d,) and intercept; at least one.
+        """
+        rows = [count for count, _, _ in parts]
+        coefficients = np.average([own for _, own, _ in parts], axis=0, weights=rows)
+        intercept = float(np.average([own for _, _, own in parts], weights=rows))
+        return self._model(features, coefficients, np.zeros(len(coefficients)), intercept)
+
+    def _model(
+        self, features: Sequence[str], coefficients: FloatArray, origin: FloatArray, log_odds: float
+    ) -> LogisticModel:
         return LogisticModel(
-            state.features,
-            state.accepted[1:],
-            state.origin,
-            float(state.accepted[0]),
+            tuple(features),
+            coefficients,
+            origin,
+            log_odds,
             self.label or "",
             self.prediction_col,
             self.probability_col,

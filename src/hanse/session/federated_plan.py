@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from hanse.errors import BindError, nearest
+from hanse.errors import BindError, Position, nearest
+from hanse.estimator import Family
 from hanse.federation.journal import Journal, SiloRecord
 from hanse.federation.plan import FederatedOptions, Plan
+from hanse.federation.strategies import STRATEGIES
+from hanse.messages import Strategy
 from hanse.models.catalog import estimator_of, for_rounds
 from hanse.options import Given, build, describe
+from hanse.session.labels import label_name, refuse_label_as_feature
 from hanse.sql import nodes
 from hanse.sql.binder import bound_value
 from hanse.sql.published import published_relation
 from hanse.sql.steps import step_specs
+from hanse.transforms.chain import inputs_of
 from hanse.types import Parameters
 
 __all__ = ["planned", "shapes", "silo_id"]
@@ -38,17 +43,54 @@ def planned(
     ours = [g for g in given if g.key.lower() in _FEDERATED]
     options: FederatedOptions = build(FederatedOptions, ours, "a federated model")
     estimator: Any = estimator_of([g for g in given if g not in ours], statement.position)
-    if getattr(estimator, "weight_col", None) is not None:
+    _check_strategy(estimator, options, ours, statement.position)
+    if estimator.weight_col is not None:
         raise BindError("WEIGHT_COL over silos", "leave it out: a summary weighs what it holds", statement.position)
     if options.quorum > len(records):
         what = f"QUORUM = {options.quorum} of {len(records)} silos"
         raise BindError(what, "need at most as many", statement.position)
-    features, scales = _features(statement, parameters, published.columns)
+    label = _label(estimator, published.columns, given, statement)
+    columns = [column for column in published.columns if column != label]
+    features, scales = _features(statement, parameters, columns, label)
     if options.strategy == "rounds":
         estimator, _ = for_rounds(estimator)
     ids = tuple(silo_id(record) for record in records)
-    plan = Plan(str(statement.name), published.relation, features, ids, estimator, asdict(estimator), options, scales)
+    plan = Plan(
+        str(statement.name), published.relation, features, ids, estimator, asdict(estimator), options, scales, label
+    )
     return plan, records
+
+
+def _check_strategy(estimator: Any, options: FederatedOptions, given: Sequence[Given], position: Position) -> None:
+    """Refuse what a model type cannot do over silos.
+
+    Raises:
+        BindError: with the option's place.
+    """
+    places = {g.key.lower(): g.value_position for g in given}
+    named = f"MODEL_TYPE = '{estimator.model_type}'"
+    able = [strategy for family, strategy in STRATEGIES if family == estimator.family]
+    if options.strategy not in able:
+        cure = f"use STRATEGY = {' or '.join(repr(strategy) for strategy in able)}"
+        raise BindError(f"STRATEGY = '{options.strategy}' with {named}", cure, places.get("strategy", position))
+    if estimator.family != "clustering" and "local_clusters" in places:
+        raise BindError(f"LOCAL_CLUSTERS with {named}", "leave it out: there are no clusters", places["local_clusters"])
+
+
+def _label(
+    estimator: Any, columns: Sequence[str], given: Sequence[Given], statement: nodes.CreateFederatedModel
+) -> str:
+    """The label's column as the SELECT writes it; empty for a model type without one.
+
+    Raises:
+        BindError: it is needed and not named, or the SELECT does not give it.
+    """
+    name = label_name(estimator, statement.position)
+    found = next((c for c in columns if c.lower() == name.lower()), "")
+    if name and not found:
+        place = next((g.value_position for g in given if g.key == "LABEL"), None)
+        raise BindError(f"LABEL = {name!r} is not a column of the SELECT", nearest(name, columns), place)
+    return found
 
 
 def silo_id(record: SiloRecord) -> str:
@@ -65,7 +107,7 @@ def silo_id(record: SiloRecord) -> str:
 
 
 def _features(
-    statement: nodes.CreateFederatedModel, parameters: Parameters, columns: Sequence[str]
+    statement: nodes.CreateFederatedModel, parameters: Parameters, columns: Sequence[str], label: str
 ) -> tuple[tuple[str, ...], tuple[bool, bool] | None]:
     """The features, and whether (withStd, withMean) they are scaled on all silos' moments.
 
@@ -73,8 +115,12 @@ def _features(
         BindError: a transform that cannot be fitted over silos, or a column that the SELECT does not name.
     """
     steps = step_specs(statement.transform, parameters)
+    if not columns:
+        raise BindError("no features", "select columns to learn from, beside the label", statement.position)
     if not steps:
         return tuple(columns), None
+    if label:
+        refuse_label_as_feature(label, steps, inputs_of((s.inputs, s.alias) for s in steps))
     cure = "over silos write vector_assembler(array(...)) a, and standard_scaler(a, true, true) b after it if you like"
     if steps[0].function != "vector_assembler" or len(steps) > 2:
         raise BindError(f"transform {steps[0].function} over silos", cure, steps[0].position)
@@ -95,13 +141,50 @@ def _features(
 
 def shapes(plan: Plan) -> Iterator[tuple[str, str]]:
     """For each exchange of a strategy the names and shapes of what leaves a silo."""
-    d, c, k = len(plan.features), plan.options.local_clusters, getattr(plan.estimator, "num_clusters", 1)
+    d = len(plan.features)
     if plan.scales is not None:
         yield "moments", f"count (), mean ({d},), m2 ({d},)"
-    if plan.strategy == "article":
-        yield "summarize", f"mean ({c}, {d})"
-    elif plan.strategy == "one_shot":
-        yield "summarize", f"count ({c},), sum ({c}, {d}), square ({c}, {d})"
-    else:
-        triangle = d * (d + 1) // 2
-        yield "observe", f"each round up to {k} cells of count, weight, sum ({d},), square, cross ({triangle},)"
+    yield _SHAPES[plan.family, plan.strategy](plan, d)
+
+
+def _means(plan: Plan, d: int) -> tuple[str, str]:
+    return "summarize", f"mean ({plan.options.local_clusters}, {d})"
+
+
+def _summaries(plan: Plan, d: int) -> tuple[str, str]:
+    c = plan.options.local_clusters
+    return "summarize", f"count ({c},), sum ({c}, {d}), square ({c}, {d})"
+
+
+def _cluster_sums(plan: Plan, d: int) -> tuple[str, str]:
+    k = getattr(plan.estimator, "num_clusters", 1)
+    triangle = d * (d + 1) // 2
+    return "observe", f"each round up to {k} cells of count, weight, sum ({d},), square, cross ({triangle},)"
+
+
+def _coefficients(plan: Plan, d: int) -> tuple[str, str]:
+    return "fit", f"count (), coefficients ({d},), intercept ()"
+
+
+def _newton_sums(plan: Plan, d: int) -> tuple[str, str]:
+    triangle = (d + 1) * (d + 2) // 2
+    first = f"first count (), weight (), positive (), sum ({d},)"
+    return (
+        "observe",
+        f"{first}; then each round count (), weight (), loss (), gradient ({d + 1},), hessian ({triangle},)",
+    )
+
+
+def _shell_sums(plan: Plan, d: int) -> tuple[str, str]:
+    triangle = d * (d + 1) // 2
+    return "observe", f"each round cells of count, weight, sum ({d},), square ({d},), cross ({triangle},)"
+
+
+_SHAPES: Mapping[tuple[Family, Strategy], Callable[[Plan, int], tuple[str, str]]] = {
+    ("clustering", "one_shot"): _summaries,
+    ("clustering", "article"): _means,
+    ("clustering", "rounds"): _cluster_sums,
+    ("classification", "one_shot"): _coefficients,
+    ("classification", "rounds"): _newton_sums,
+    ("distribution", "rounds"): _shell_sums,
+}

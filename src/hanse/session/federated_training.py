@@ -111,7 +111,7 @@ def _train(
             artifact = _artifact(plan, federated, statement, coordinator)
             put = registry.replace if statement.mode == "or_replace" else registry.create
             found = put(plan.model, artifact), artifact
-        warnings = list(_remarks(coordinator))
+        warnings = [*_remarks(coordinator), *_remarks_of(plan, federated)]
         try:
             warnings += _offer(coordinator, *found)
         except TransportError as error:
@@ -184,6 +184,11 @@ def _artifact(
         hanse_version=__version__,
         fields=plan.features,
     )
+
+
+def _remarks_of(plan: Plan, federated: Federated) -> Iterator[str]:
+    """What the model type itself has to say of its training."""
+    return plan.estimator.remarks(federated.numbers) if federated.numbers else iter(())
 
 
 def _remarks(coordinator: Coordinator) -> Iterator[str]:

@@ -15,7 +15,7 @@ from hanse.federation.install import stripped
 from hanse.federation.journal import Journal, Run, SiloRecord
 from hanse.federation.plan import FederatedOptions, Plan
 from hanse.federation.silo import Silo
-from hanse.metrics.clustering import ClusteringMetrics
+from hanse.metrics.catalog import Metrics
 from hanse.models.catalog import estimator_of
 from hanse.options import Given, build
 from hanse.session.federated_plan import planned, shapes, silo_id
@@ -144,7 +144,7 @@ class Federation:
             rows += [[silo, kind, named, told, left] for kind, named in shapes(plan)]
         return rows
 
-    def evaluate(self, loaded: LoadedModel) -> tuple[dict[str, ClusteringMetrics | None], dict[str, str]]:
+    def evaluate(self, loaded: LoadedModel) -> tuple[dict[str, Metrics | None], dict[str, str]]:
         """A federated model's measures, computed at each silo over its own rows; None where a silo released none.
 
         Returns:
@@ -181,6 +181,5 @@ class Federation:
 
         with self.transport([known[silo] for silo in plan.silos]) as transport:
             coordinator = Coordinator(plan, transport, self.journal, run.run_id)
-            clusters = loaded.model.clusters  # type: ignore[attr-defined]  # all model types so far are clusterings
-            measures = evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), clusters)
+            measures = evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), loaded.model)
             return measures, coordinator.lost

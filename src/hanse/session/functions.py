@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hanse.errors import BindError, HanseError, ModelNotFoundError
+from hanse.estimator import SUPERVISED
 from hanse.metrics.catalog import measures_of
 from hanse.models.clusters import Clustering, is_clustering
 from hanse.session.evaluation import evaluate
@@ -88,6 +89,9 @@ def _federated_evaluate(
         if measures is None:
             why = lost.get(silo, "see SHOW EGRESS")
             notes.append(f"silo {silo} released no measures of model {loaded.info.name}: {why}")
+        elif loaded.model.family in SUPERVISED and None in (told := asdict(measures)).values():
+            hidden = ", ".join(name for name, value in told.items() if value is None)
+            notes.append(f"silo {silo} released no {hidden}: its gate joined cells of too few customers")
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds, tuple(notes))
 
 
