@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from sqlglot import exp
 
-from hanse.errors import BindError, ParseError
+from hanse.errors import BindError, ParseError, UsageError
 from hanse.sql import parser_query, table_functions
 from hanse.sql.nodes import CreateModel, CreateTable, Query, TableFunction, position_of
 from hanse.sql.nodes import table_functions as functions_of
@@ -214,3 +216,9 @@ def test_joins_without_conditions_are_read_once() -> None:
 def test_right_deep_joins_keep_their_shape() -> None:
     text = "SELECT * FROM a JOIN b JOIN c ON b.x = c.x ON a.x = b.x"
     assert tree_of(text).sql() == text
+
+
+def test_a_compiled_sqlglot_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlglot.parser.__file__", "site-packages/sqlglot/parser.cpython-311-x86_64-linux-gnu.so")
+    with pytest.raises(UsageError, match="pip uninstall sqlglotc"):
+        importlib.reload(parser_query)

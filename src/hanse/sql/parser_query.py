@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar, cast
 
 from sqlglot import exp
+from sqlglot import parser as sqlglot_parser
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parsers.spark import SparkParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from hanse.errors import BindError, HanseError, ParseError, nearest
+from hanse.errors import BindError, HanseError, ParseError, UsageError, nearest
 from hanse.sql.cursor import Cursor, is_word
 from hanse.sql.lexer import TokenizedStatement, position_at
 from hanse.sql.nodes import TableFunction, position_of
@@ -20,6 +21,11 @@ from hanse.sql.rendering.calls import VerbatimCalls
 from hanse.sql.table_functions import TABLE_FUNCTIONS_BY_NAME, parse_table_function
 
 __all__ = ["parse_expression", "parse_query", "parse_type"]
+
+if not str(sqlglot_parser.__file__).endswith(".py"):
+    raise UsageError(
+        "sqlglot is installed with its compiled extension, whose parser nobody can extend: pip uninstall sqlglotc"
+    )
 
 T = TypeVar("T")
 
