@@ -12,7 +12,7 @@ from hanse.errors import ArtifactError
 
 __all__ = ["LIMIT_BYTES", "SCHEMA_VERSION", "Artifact", "ModelInfo"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The shape of an artifact; grows when a field is added, renamed or changes its meaning."""
 
 LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -40,6 +40,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         created_by: the user who trained it.
         hanse_version: the version of Hanse that trained it.
         fields: the columns of the SELECT, those that were ignored included.
+        scoring: what anomaly scores need beside the model; empty in artifacts of ``schema_version`` 1.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -55,6 +56,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created_by: str
     hanse_version: str
     fields: tuple[str, ...]
+    scoring: dict[str, Any] = {}  # msgspec copies it for each artifact
 
     def to_json(self) -> bytes:
         """The artifact as UTF-8 JSON with sorted keys: equal artifacts give equal bytes.

@@ -15,10 +15,12 @@ from sqlglot.dialects.dialect import Dialect
 
 __all__ = [
     "Expression",
+    "above",
     "absolute",
     "add",
     "as_double",
     "as_text",
+    "as_whole",
     "at_least",
     "bad_count",
     "both",
@@ -27,6 +29,7 @@ __all__ = [
     "clamp",
     "coalesce",
     "column",
+    "derived",
     "divide",
     "dot",
     "equal",
@@ -39,25 +42,33 @@ __all__ = [
     "integer",
     "is_column",
     "is_number",
+    "joined",
     "known",
     "least",
+    "log",
     "log1p_abs",
     "multiply",
     "negative",
+    "null",
     "number",
     "parse_sql",
     "quote",
+    "rank_of",
     "root",
+    "rounded",
+    "row_count",
     "running_sum",
     "select",
     "select_over",
     "square",
     "squared",
+    "star",
     "string",
     "struct_fields",
     "subtract",
     "total",
     "when",
+    "where",
     "written",
 ]
 
@@ -151,6 +162,11 @@ def absolute(a: Expression) -> Expression:
     return exp.Abs(this=a)
 
 
+def log(a: Expression) -> Expression:
+    """The natural logarithm; the caller sees to it that ``a`` is positive."""
+    return exp.Ln(this=a)
+
+
 def log1p_abs(a: Expression) -> Expression:
     """``ln(1 + |a|)``."""
     return exp.Ln(this=add(number(1.0), absolute(a)))
@@ -186,6 +202,11 @@ def at_least(a: Expression, bound: Expression) -> Expression:
     return exp.GTE(this=a, expression=bound)
 
 
+def above(a: Expression, bound: Expression) -> Expression:
+    """``a > bound``."""
+    return exp.GT(this=a, expression=bound)
+
+
 def equal(a: Expression, b: Expression) -> Expression:
     """``a = b``."""
     return exp.EQ(this=a, expression=b)
@@ -207,6 +228,11 @@ def string(value: str) -> Expression:
     return exp.Literal.string(value)
 
 
+def null(kind: str) -> Expression:
+    """NULL of a type: ``DOUBLE`` or ``VARCHAR``."""
+    return exp.Cast(this=exp.Null(), to=exp.DataType.build(kind))
+
+
 def as_double(a: Expression) -> Expression:
     """``CAST(a AS DOUBLE)``."""
     return exp.Cast(this=a, to=exp.DataType(this=exp.DataType.Type.DOUBLE))
@@ -215,6 +241,24 @@ def as_double(a: Expression) -> Expression:
 def as_text(a: Expression) -> Expression:
     """``CAST(a AS VARCHAR)``."""
     return exp.Cast(this=a, to=exp.DataType(this=exp.DataType.Type.TEXT))
+
+
+def as_whole(a: Expression) -> Expression:
+    """``CAST(a AS BIGINT)``; the caller sees to it that it fits."""
+    return exp.Cast(this=a, to=exp.DataType(this=exp.DataType.Type.BIGINT))
+
+
+def rounded(a: Expression, digits: int) -> Expression:
+    """``a`` to so many digits after the point."""
+    return exp.Round(this=a, decimals=integer(digits))
+
+
+def joined(items: Sequence[Expression]) -> Expression:
+    """Texts, one after the other; NULL where one is."""
+    result = items[0]
+    for item in items[1:]:
+        result = exp.DPipe(this=result, expression=item, safe=False)
+    return result
 
 
 def coalesce(a: Expression, otherwise: Expression) -> Expression:
@@ -246,6 +290,11 @@ def guarded(features: Sequence[Expression], value: Expression, failure: Expressi
     """``value``, or ``failure`` where a feature is NULL or not finite; costs one comparison a row."""
     nothing = total(subtract(f.copy(), f.copy()) for f in features)
     return case([when(equal(nothing, number(0.0)), value)], failure)
+
+
+def star() -> Expression:
+    """``*``: all columns."""
+    return exp.Star()
 
 
 def is_column(a: Expression) -> bool:
@@ -301,6 +350,28 @@ def running_sum(value: Expression, by: Expression) -> Expression:
     )
 
 
+def derived(query: Expression) -> Expression:
+    """A query as something that can stand in FROM."""
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+
+
+def where(relation: Expression, columns: Sequence[Expression], condition: Expression) -> Expression:
+    """``SELECT columns FROM relation WHERE condition``."""
+    return _from(columns, relation).where(condition, copy=False)
+
+
+def rank_of(value: Expression, ties: Sequence[Expression]) -> Expression:
+    """A row's number from 1 by falling ``value``; rows of equal value are numbered by ``ties``."""
+    order = [exp.Ordered(this=value, desc=True, nulls_first=False)]
+    order += [exp.Ordered(this=tie, desc=False, nulls_first=True) for tie in ties]
+    return exp.Window(this=exp.RowNumber(), order=exp.Order(expressions=order))
+
+
+def row_count() -> Expression:
+    """How many rows there are, beside each of them."""
+    return exp.Window(this=exp.Count(this=exp.Star()))
+
+
 def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:
     """A relation with more columns, as something that can stand in FROM again."""
     columns = [
@@ -312,7 +383,7 @@ def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> 
 
 def select(
     relation: str | Expression, columns: Mapping[str, Expression], group: Expression | None = None
-) -> Expression:
+) -> exp.Select:
     """``SELECT columns FROM relation``; with ``group`` a row for each of its values, which comes first."""
     named: list[Expression] = [exp.alias_(value, name, quoted=True, copy=False) for name, value in columns.items()]
     if group is None:

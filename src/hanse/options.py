@@ -50,6 +50,7 @@ class Range:
         noun = "a whole number" if self.kind is int else "a number"
         if self.open_low:
             noun += f" above {self.low:g}"
+            noun += f", at most {self.high:g}" if math.isfinite(self.high) else ""
         elif math.isfinite(self.low) and math.isfinite(self.high):
             noun += f" from {self.low:g} to {self.high:g}"
         elif math.isfinite(self.low):

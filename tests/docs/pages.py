@@ -18,6 +18,7 @@ DOCUMENTS = (
     "docs/sql.md",
     "docs/functions.md",
     "docs/models.md",
+    "docs/anomalies.md",
     "docs/cli.md",
     "docs/federation.md",
     "examples/federation/README.md",

@@ -17,7 +17,7 @@ from hanse import demo, errors
 from hanse.federation.coordinator import Coordinator
 from hanse.sql.parser import parse
 
-REFERENCES = ("docs/sql.md", "docs/models.md", "docs/functions.md", "docs/federation.md")
+REFERENCES = ("docs/sql.md", "docs/models.md", "docs/anomalies.md", "docs/functions.md", "docs/federation.md")
 """Pages whose every SQL block runs. One with ``cut=N`` is a training that is killed before its exchange N."""
 
 PARAMETERS = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}

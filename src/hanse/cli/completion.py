@@ -28,12 +28,17 @@ KEYWORDS = (
     "NULL", "ON", "OPTIONS", "OR", "ORDER BY", "OVER", "PARTITION BY", "SELECT", "SET", "SHOW MODELS", "SHOW TABLES",
     "THEN", "TO", "TRANSFORM", "UNION ALL", "UPDATE MODEL", "USING", "VALUES", "WHEN", "WHERE", "WITH",
 )  # fmt: skip
-TABLE_FUNCTIONS = ("model_centroids", "model_evaluate", "model_predict")
+TABLE_FUNCTIONS = (
+    "describe_clusters", "detect_anomalies", "explain_anomalies", "federated_evaluate", "match_clusters",
+    "model_centroids", "model_evaluate", "model_predict",
+)  # fmt: skip
 
 _WORD = re.compile(r"[$`]?[^\W\d]?\w*$")
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WANTS_TABLE = re.compile(r"\b(from|join|into|table|view|describe)(\s+if\s+(not\s+)?exists)?\s+$", re.IGNORECASE)
-_WANTS_MODEL = re.compile(r"(\bmodel(\s+if\s+exists)?\s+|\bmodel_\w+\s*\(\s*)$", re.IGNORECASE)
+_WANTS_MODEL = re.compile(
+    r"(\bmodel(\s+if\s+exists)?\s+|\b\w+_(predict|evaluate|centroids|anomalies|clusters)\s*\(\s*)$", re.IGNORECASE
+)
 _IN_OPTIONS = re.compile(r"\boptions\s*\([^()]*$", re.IGNORECASE)
 _IN_TRANSFORM = re.compile(r"\btransform\s*\((?:[^()]|\([^()]*\))*$", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:from|join)\s+`?([^\s`,;()]+)", re.IGNORECASE)

@@ -27,7 +27,7 @@ class Engine(Protocol):
         """Run a statement that gives no rows."""
         ...
 
-    def observe(self, relation: str, observation: Observation) -> Statistics:
+    def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT."""
         ...
 
@@ -36,7 +36,7 @@ class Engine(Protocol):
         ...
 
 
-def observation_query(relation: str, observation: Observation) -> e.Expression:
+def observation_query(relation: str | e.Expression, observation: Observation) -> e.Expression:
     """One SELECT that computes an observation: a row for each cell that holds rows, and one for rows in no cell.
 
     Those are grouped under -1 or NULL and not filtered out, which would cost a copy of all others.

@@ -207,7 +207,7 @@ class DuckDB:
         """An expression that stops the query with ``message`` when a row reaches it."""
         return call("error", string(message))
 
-    def observe(self, relation: str, observation: Observation) -> Statistics:
+    def observe(self, relation: str | Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
         sql = written(observation_query(relation, observation), self.dialect, copy=False)
         with _translated(self.database):

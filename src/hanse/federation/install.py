@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hanse.anomalies.basis import ScoreBasis
 from hanse.artifact import Artifact
 from hanse.errors import HanseError, UsageError, nearest
 from hanse.federation.config import SiloConfig
@@ -27,14 +28,22 @@ _LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 def stripped(artifact: Artifact) -> Artifact:
-    """An artifact as it may travel to a silo: names and numbers to predict with.
+    """An artifact as it may travel to a silo: names and numbers to predict and score with.
 
     Without training statistics, source SQL and the rows behind its clusters: of two silos, each could subtract itself.
+    What scores need (:mod:`hanse.anomalies.basis`) travels to three digits.
+
+    Raises:
+        ArtifactError: the model or what its scores need cannot be read.
     """
     model = dict(artifact.model)
+    scoring = artifact.scoring
+    if scoring:
+        basis = ScoreBasis.from_json(scoring, model_from_json(artifact.model_type, artifact.model))
+        scoring = basis.coarse().to_json()
     if isinstance(model.get("clusters"), list):
         model["clusters"] = [{**c, "count": 0, "weight": 0.0, "inertia": 0.0} for c in model["clusters"]]
-    return msgspec.structs.replace(artifact, model=model, training={}, source_sql="", row_count=0)
+    return msgspec.structs.replace(artifact, model=model, training={}, source_sql="", row_count=0, scoring=scoring)
 
 
 class Installer:
@@ -64,14 +73,15 @@ class Installer:
         if self._config.policy.install == "never":
             raise RefusalError("policy", "install = never here")
         artifact = artifact_of(payload.get("artifact"))
-        if stripped(artifact) != artifact:
-            text = "the model carries training statistics or source SQL, which must not travel"
-            raise RefusalError("artifact", text)
         try:
             model_from_json(artifact.model_type, artifact.model)
             Chain.from_json(artifact.transforms)
+            may_travel = stripped(artifact) == artifact
         except HanseError as error:
             raise RefusalError("artifact", "the model cannot be read", detail=str(error)) from None
+        if not may_travel:
+            text = "the model carries training statistics or source SQL, which must not travel"
+            raise RefusalError("artifact", text)
         if self._config.policy.install == "ask":
             write_file(self._waiting(name), artifact.to_json())
             return {"installed": False, "pending": True, "name": name}

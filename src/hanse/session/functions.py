@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hanse.errors import BindError, HanseError, ModelNotFoundError
 from hanse.estimator import SUPERVISED
 from hanse.metrics.catalog import measures_of
-from hanse.models.clusters import Clustering, is_clustering
+from hanse.session import anomalies, clusters
 from hanse.session.evaluation import evaluate
+from hanse.session.laying import clustering_of
 from hanse.session.learning import LoadedModel
 from hanse.sql.binder import Expand, Expansion, Planner, Prepared, number_rows, version_number
 from hanse.sql.nodes import TableFunction, position_of
@@ -27,17 +28,21 @@ def expander(session: Session, parameters: Parameters) -> Expand:
 
     def expand(function: TableFunction, query: Prepared | None, planner: Planner) -> Expansion:
         loaded = _loaded(session, function, parameters)
+        if function.args.get("other_model") is not None:
+            other = _loaded(session, function, parameters, "other_")
+            return _EXPAND_PAIRS[function.name](session, loaded, other, function, query)
         return _EXPAND[function.name](session, loaded, function, query)
 
     return expand
 
 
-def _loaded(session: Session, function: TableFunction, parameters: Parameters) -> LoadedModel:
-    number = version_number(function.args["version"], parameters)
+def _loaded(session: Session, function: TableFunction, parameters: Parameters, which: str = "") -> LoadedModel:
+    name = function.args[f"{which}model"]
+    number = version_number(function.args[f"{which}version"], parameters)
     try:
-        return LoadedModel.of(*session.registry.load(function.args["model"].name, number))
+        return LoadedModel.of(*session.registry.load(name.name, number))
     except ModelNotFoundError as error:
-        raise BindError(str(error), "", position_of(function.args["model"])) from error
+        raise BindError(str(error), "", position_of(name)) from error
 
 
 def _predict(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:
@@ -65,14 +70,13 @@ def _evaluate(session: Session, loaded: LoadedModel, function: TableFunction, qu
 
 
 def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:
-    clusters = clustering_of(loaded, function).clusters
-    whole = sum(c.weight for c in clusters)
+    held = clustering_of(loaded, function).clusters
+    whole = sum(c.weight for c in held)
     label = next(iter(loaded.model.outputs))
     kinds = {label: "INTEGER", "cluster_size": "BIGINT", "share": "DOUBLE", "inertia": "DOUBLE"}
     kinds |= dict.fromkeys(loaded.artifact.features, "DOUBLE")
     rows = [
-        [number, c.count, c.weight / whole, c.inertia, *(float(x) for x in c.centroid)]
-        for number, c in enumerate(clusters)
+        [number, c.count, c.weight / whole, c.inertia, *(float(x) for x in c.centroid)] for number, c in enumerate(held)
     ]
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds)
 
@@ -100,25 +104,17 @@ def _kinds(loaded: LoadedModel) -> dict[str, str]:
     return {name: "BIGINT" if kind is int else "DOUBLE" for name, kind in measures_of(loaded.model.family).items()}
 
 
-def clustering_of(loaded: LoadedModel, function: TableFunction) -> Clustering:
-    """The model, for a function that asks for clusters.
-
-    Raises:
-        BindError: it has none.
-    """
-    if not is_clustering(loaded.model):
-        what = f"{function.name} needs a clustering, and model {loaded.info.name} is a {loaded.artifact.model_type}"
-        cure = "ask model_predict or model_evaluate, or DESCRIBE MODEL for its numbers"
-        raise BindError(what, cure, position_of(function))
-    return loaded.model
-
-
 _EXPAND = {
     "model_predict": _predict,
     "model_evaluate": _evaluate,
     "model_centroids": _centroids,
     "federated_evaluate": _federated_evaluate,
+    "detect_anomalies": anomalies.detect,
+    "explain_anomalies": anomalies.explain,
+    "describe_clusters": clusters.describe,
 }
+
+_EXPAND_PAIRS = {"match_clusters": clusters.match}
 
 
 def shown(value: Any) -> Any:

@@ -12,10 +12,11 @@ from typing import Any
 
 from hanse import __version__
 from hanse import expressions as e
+from hanse.anomalies.basis import ScoreBasis, fit_basis
 from hanse.artifact import Artifact, ModelInfo
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, DataError, HanseError, Position, nearest
-from hanse.estimator import TARGET, Model, train
+from hanse.estimator import TARGET, WEIGHT, Model, train
 from hanse.models.catalog import estimator_of, model_from_json
 from hanse.options import Given
 from hanse.session.features import base_columns, bind_features, default_steps
@@ -38,6 +39,7 @@ class LoadedModel:
     artifact: Artifact
     chain: Chain
     model: Model
+    basis: ScoreBasis
 
     @classmethod
     def of(cls, info: ModelInfo, artifact: Artifact) -> LoadedModel:
@@ -47,7 +49,8 @@ class LoadedModel:
             ArtifactError: either cannot be read.
         """
         chain = Chain.from_json(artifact.transforms)
-        return cls(info, artifact, chain, model_from_json(artifact.model_type, artifact.model))
+        model = model_from_json(artifact.model_type, artifact.model)
+        return cls(info, artifact, chain, model, ScoreBasis.from_json(artifact.scoring, model))
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class Learner:
             inner = [f"f{i}" for i in range(len(names))]
             spread, begun = survey(self.engine, rows, inner, names, estimator)
             trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, begun)
+            basis = fit_basis(trained.model, inner, lambda o: self.engine.observe(rows, o), weighted=WEIGHT in roles)
         model = trained.model.to_json()
         model["features"] = list(names)
         artifact = Artifact(
@@ -155,6 +159,7 @@ class Learner:
             created_by=_user(),
             hanse_version=__version__,
             fields=tuple(columns),
+            scoring=basis.to_json(),
         )
         return Trained(artifact, tuple(_remarks(estimator, trained.numbers, names, spread)))
 

@@ -273,31 +273,35 @@ def version_number(version: Version | exp.Expression | None, parameters: Paramet
 
 
 def number_rows(
-    kinds: Mapping[str, str], rows: Sequence[Sequence[float | int | str | None]], dialect: str
+    kinds: Mapping[str, str], rows: Sequence[Sequence[float | int | str | bool | None]], dialect: str
 ) -> exp.Query:
     """A few rows of numbers and texts as a query.
 
     Args:
         kinds: the columns, with types as the dialect writes them.
-        rows: values in the columns' order.
+        rows: values in the columns' order; there may be none.
         dialect: of the engine.
     """
     selects: list[exp.Query] = []
-    for row in rows:
+    for row in rows or [[None] * len(kinds)]:
         values = []
         for (name, kind), value in zip(kinds.items(), row, strict=True):
             cast = exp.Cast(this=_literal(value), to=exp.DataType.build(kind, dialect=dialect))
             values.append(exp.alias_(cast, name, quoted=True))
         selects.append(exp.Select(expressions=values))
     query = selects[0]
+    if not rows:
+        return query.where(exp.false(), copy=False)
     for select in selects[1:]:
         query = exp.Union(this=query, expression=select, distinct=False)
     return query
 
 
-def _literal(value: float | int | str | None) -> exp.Expr:
+def _literal(value: float | int | str | bool | None) -> exp.Expr:
     if value is None:
         return exp.Null()
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
     if isinstance(value, str):
         return exp.Literal.string(value)
     return integer(value) if isinstance(value, int) else number(value)

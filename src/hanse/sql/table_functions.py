@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from hanse.errors import BindError, ParseError, nearest
+from hanse.errors import BindError, ParseError, Position, nearest
 from hanse.sql.cursor import Cursor, is_word, matching, split_commas
 from hanse.sql.lexer import TokenizedStatement, position_at
-from hanse.sql.nodes import TableFunction
+from hanse.sql.nodes import TableFunction, position_of
 from hanse.sql.options import literal, parse_value
 
-__all__ = ["TABLE_FUNCTIONS", "TABLE_FUNCTIONS_BY_NAME", "TableFunctionForm", "parse_table_function"]
+__all__ = [
+    "TABLE_FUNCTIONS",
+    "TABLE_FUNCTIONS_BY_NAME",
+    "GivenOption",
+    "TableFunctionForm",
+    "options_of",
+    "parse_table_function",
+]
 
 ParseQuery = Callable[[TokenizedStatement, int, int], exp.Query]
 
@@ -27,23 +35,35 @@ class TableFunctionForm:
         name: lower case.
         arguments: in order, each an argument of :class:`TableFunction`.
         options: the names that ``name => value`` may take.
+        optional: an argument that may be left out, the last one.
     """
 
     name: str
     arguments: tuple[str, ...]
     options: tuple[str, ...] = ()
+    optional: str | None = None
 
     @property
     def signature(self) -> str:
         """As an error shows it."""
-        return f"{self.name}({', '.join((*self.arguments, *(f'{o} => value' for o in self.options)))})"
+        shown = ", ".join(a for a in self.arguments if a != self.optional)
+        shown += "" if self.optional is None else f" [, {self.optional}]"
+        return f"{self.name}({shown}{''.join(f' [, {o} => value]' for o in self.options)})"
 
+
+_DETECTION = ("contamination", "threshold", "topk", "ordinary_share")
 
 TABLE_FUNCTIONS: tuple[TableFunctionForm, ...] = (
     TableFunctionForm("model_predict", ("model", "version", "query")),
     TableFunctionForm("model_evaluate", ("model", "version", "query")),
     TableFunctionForm("model_centroids", ("model", "version")),
     TableFunctionForm("federated_evaluate", ("model", "version")),
+    TableFunctionForm("detect_anomalies", ("model", "version", "query"), _DETECTION),
+    TableFunctionForm("explain_anomalies", ("model", "version", "query"), _DETECTION),
+    TableFunctionForm("describe_clusters", ("model", "version", "query"), ("ordinary_share",), optional="query"),
+    TableFunctionForm(
+        "match_clusters", ("model", "version", "other_model", "other_version", "query"), ("ordinary_share",)
+    ),
 )
 """Every table function of Hanse's own."""
 
@@ -61,6 +81,8 @@ def parse_table_function(form: TableFunctionForm, cursor: Cursor, parse_query: P
     inner = Cursor(cursor.statement, cursor.index + 2, matching(cursor.tokens, cursor.index + 1))
     function = TableFunction(name=form.name).update_positions(token)
     for number, argument in enumerate(form.arguments):
+        if argument == form.optional and (inner.token is None or _at_option(inner, inner.index + 1)):
+            continue
         if number:
             inner.expect(TokenType.COMMA, f"a comma and the {argument}, as in {form.signature}")
         function.set(argument, _parse_argument(argument, inner, parse_query))
@@ -70,6 +92,36 @@ def parse_table_function(form: TableFunctionForm, cursor: Cursor, parse_query: P
         function.set("options", options)
     cursor.index = inner.end + 1
     return function
+
+
+@dataclass(frozen=True)
+class GivenOption:
+    """``name => value`` of a call, with its parameters bound."""
+
+    name: str
+    value: Any
+    position: Position | None
+    value_position: Position | None
+
+
+def options_of(function: TableFunction) -> list[GivenOption]:
+    """The options of a call, as they were written."""
+    return [
+        GivenOption(o.name, _value_of(o.expression), position_of(o), position_of(o.expression) or position_of(o))
+        for o in function.args.get("options") or ()
+    ]
+
+
+def _value_of(node: exp.Expr) -> Any:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Neg):
+        return -_value_of(node.this)
+    if isinstance(node, exp.Boolean | exp.Null):
+        return node.this if isinstance(node, exp.Boolean) else None
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return int(node.name) if node.name.isdigit() else float(node.name)
+    return node.name if isinstance(node, exp.Literal) else node.sql()
 
 
 def _parse_argument(argument: str, inner: Cursor, parse_query: ParseQuery) -> exp.Expr:
