@@ -10,7 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import evaluate, federation_overhead, generate, memory, predict, quality, startup, story, train
+from benchmarks import (
+    evaluate,
+    federation_overhead,
+    federation_quality,
+    generate,
+    memory,
+    predict,
+    quality,
+    startup,
+    story,
+    train,
+)
 from benchmarks.bench import Bench
 from benchmarks.machine import describe
 from benchmarks.page import render
@@ -22,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "story": story.measure,
     "train": train.measure,
     "quality": quality.measure,
+    "federation_quality": federation_quality.measure,
     "predict": predict.measure,
     "evaluate": evaluate.measure,
     "memory": memory.measure,
