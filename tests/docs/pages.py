@@ -20,6 +20,7 @@ DOCUMENTS = (
     "docs/models.md",
     "docs/anomalies.md",
     "docs/cli.md",
+    "docs/report.md",
     "docs/federation.md",
     "examples/federation/README.md",
     "examples/fitfashionmart/README.md",

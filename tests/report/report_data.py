@@ -85,12 +85,8 @@ def part(title: str = "comfort_wear_anomalies", *, customers: int = 800, agreeme
                 customers=n,
                 share=n / len(rows),
                 is_anomaly=i == 2,
-                reason="it holds 3 % of the customers, less than 5 %" if i == 2 else "it holds 5 % or more",
-                description=(
-                    "total_orders 5.2 sd above, days_since_last_purchase 0.9 sd below"
-                    if i == 2
-                    else "ordinary in all features"
-                ),
+                reason="holds 3 % of the training weight, less than 5 %" if i == 2 else "holds 5 % or more",
+                description=("total orders 5.2 sd above ordinary customers" if i == 2 else "ordinary in all features"),
                 means=tuple(float(x) for x in rows[label == i].mean(axis=0)),
                 anomalies=24 if i == 2 else 0,
                 silhouette=(0.52, 0.61, 0.93)[i],
@@ -122,6 +118,9 @@ def part(title: str = "comfort_wear_anomalies", *, customers: int = 800, agreeme
         agreement=agreement,
         silhouette=0.57,
         id_column="customer_id",
+        gained=(Customer("77777777-ecid", 0, 2.25, "avg_order_value 2.1 sd above", (1.0, 2.0, None, 4.0), 2),)
+        if agreement
+        else (),
     )
 
 
@@ -231,6 +230,7 @@ def hostile() -> Report:
         id_column=HOSTILE[1],
         features=tuple(replace(f, name=HOSTILE[i]) for i, f in enumerate(plain.features)),
         clusters=tuple(replace(c, reason=text, description=HOSTILE[6 + i]) for i, c in enumerate(plain.clusters)),
+        gained=tuple(replace(c, name=text, explanation=text) for c in plain.gained),
         listed=tuple(replace(c, name=n, explanation=n) for c, n in zip(plain.listed, names, strict=True)),
     )
     assert bad.picture is not None

@@ -11,11 +11,11 @@ import pytest
 from report_data import HOSTILE, federated, hostile, part, report, two_stores
 from sklearn.decomposition import PCA
 
-from hanse.report import charts
 from hanse.report.charts import cluster_colour
 from hanse.report.data import Agreement, Picture, Point, Report
 from hanse.report.html import render
 from hanse.report.projection import plane
+from hanse.report.specs import distinct
 from hanse.report.words import headline, summary
 
 LIMIT_BYTES = 3_000_000
@@ -97,13 +97,16 @@ def test_only_our_own_script_may_run() -> None:
 def test_it_opens_with_what_was_found() -> None:
     made = report()
     assert headline(made) == "24 of 800 customers stand out."
-    assert summary(made) == (
+    ((title, sentences),) = summary(made)
+    assert title == ""
+    assert sentences == (
         "24 of 800 customers (3.0 %) are anomalous: their anomaly score is above 3.2, which 2 % of the training rows exceed.",
-        "Cluster 2 is an anomaly cluster: 24 customers (it holds 3 % of the customers, less than 5 %): total_orders 5.2 sd "
-        "above, days_since_last_purchase 0.9 sd below.",
+        "Cluster 2 is an anomaly cluster of 24 customers: total orders 5.2 sd above ordinary customers. It holds 3 % of the "
+        "training weight, less than 5 %.",
         "The global model finds again anomaly cluster 2 of this model.",
         "What it adds: 56 customers in a global anomaly cluster (global cluster 2) whom this model holds to be ordinary.",
     )
+    assert [title for title, _ in summary(two_stores())] == ["comfort_wear_anomalies", "sporty_style_anomalies"]
     page = page_of(made)
     assert page.index("24 of 800 customers stand out.") < page.index("<table")
 
@@ -120,7 +123,7 @@ def test_nothing_anomalous_is_said_too() -> None:
     )
     made = replace(report(), parts=(quiet,))
     assert headline(made) == "None of 800 customers is anomalous."
-    assert summary(made)[1:] == (
+    assert summary(made)[0][1][1:] == (
         "No cluster is an anomaly cluster as a whole: anomalous customers are single ones.",
         "It adds no anomaly to those that this model finds.",
     )
@@ -208,6 +211,6 @@ def test_there_is_no_plane_without_variance(rows) -> None:
 
 
 def test_rows_of_like_names_stay_apart() -> None:
-    labels = charts._distinct(["a" * 40, "a" * 41, "a" * 42, "b"], 10)
+    labels = distinct(["a" * 40, "a" * 41, "a" * 42, "b"], 10)
     assert len(set(labels.values())) == 4
     assert all(len(label) <= 10 for label in labels.values())

@@ -98,6 +98,7 @@ def hanse(
     hanse load events events.parquet              # your own data
     hanse sql "SELECT COUNT(*) FROM events"
     hanse run features.sql train.sql --param start_date=2011-10-01
+    hanse report shoppers --table customers       # one HTML file
     hanse shell
 
     Exit codes: 0; 2 for bad usage or SQL; 130 for Ctrl-C; 1 for anything else.
@@ -228,6 +229,75 @@ def models(workspace: WorkspaceOption = None, format: FormatOption = "table") ->
         from hanse.cli import commands
 
         commands.list_models(workspace, format)
+
+    return action
+
+
+@app.command(short_help="Write a report of a model's anomalies, as one HTML file.")
+def report(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL", help="A model, or several; NAME is its latest version, NAME:2 its second."),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where it goes; a file there is replaced.")
+    ] = "report.html",
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="MODEL", help="The global model to compare them with.")
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            metavar="SQL",
+            help="Whose customers: once for all models, or once for each in the same order. Without it those that each "
+            "model was trained on.",
+        ),
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME", help="The same, short for --select 'SELECT * FROM NAME'."),
+    ] = None,
+    id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="COLUMN", help="What names a customer; found by itself where one column does."),
+    ] = None,
+    contamination: Annotated[
+        float | None,
+        typer.Option(
+            "--contamination",
+            metavar="P",
+            help="Anomalous is who scores higher than all but this share of the training rows; 0.02 by default.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="T", help="Anomalous is who scores above T, instead."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", help="How many anomalous customers are listed.")] = 50,
+    workspace: WorkspaceOption = None,
+    param: ParameterOption = None,
+    memory_limit: MemoryOption = None,
+    threads: ThreadsOption = None,
+    federation: FederationOption = None,
+) -> Action:
+    """Write a report of a model's anomalies: one HTML file to open, print or send, which loads nothing.
+
+    Select a column that names the customers; all other numbers of the SELECT are shown, too.
+
+    \b
+    hanse report shoppers --table customers
+    hanse report shoppers:2 --select "SELECT * FROM customers WHERE country = 'SE'" -o sweden.html
+    hanse report shop_a shop_b --against league --table customers_a --table customers_b
+    """
+
+    def action() -> None:
+        from hanse.cli import commands
+        from hanse.cli.report import ReportOptions, write
+
+        place = commands.Place(workspace, memory_limit, threads, federation)
+        options = ReportOptions(models, output, against, select or [], table or [], id, contamination, threshold, top)
+        write(options, place, param or [])
 
     return action
 

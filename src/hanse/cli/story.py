@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hanse import demo
+from hanse.cli.report import told
 from hanse.cli.scripts import FailedScript, Script, read_script
 from hanse.cli.terminal import TrainingStatus, stderr_console, stdout_console, warn
 from hanse.errors import HanseError, UsageError, WorkspaceError
@@ -25,6 +26,7 @@ __all__ = ["copy_scripts", "headings", "tell"]
 
 _DATA = "demo"
 _STORY = "story"
+_REPORT = "report.html"
 _STEP = re.compile(r"step (\d+) of (\d+): (.*)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[^.][.!?]) +(?=[A-Z$])")
 
@@ -55,7 +57,8 @@ def tell(place: Place, events: int, seed: int, rows: int) -> None:
         parameters: Parameters = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}
         for script in scripts:
             _run(session, script, parameters, Tables(rows))
-    _farewell(path, time.perf_counter() - started)
+        reported = _report(session, path / _REPORT)
+    _farewell(path, time.perf_counter() - started, reported=reported)
 
 
 def _refuse_other_events(session: Session, path: Path) -> None:
@@ -112,6 +115,30 @@ def _run(session: Session, script: Script, parameters: Parameters, writer: Write
             raise FailedScript(error, script) from error
 
 
+def _report(session: Session, path: Path) -> bool:
+    """Both stores against the global model, in the units of what customers did."""
+    chosen = (
+        "SELECT z.*, f.avg_order_value, f.total_orders, f.customer_lifetime, f.days_since_last_purchase\n"
+        "FROM store_features AS z\n"
+        "JOIN customer_features AS f ON z.customer_id = f.customer_id AND z.store_id = f.store_id\n"
+        "WHERE z.store_id = '{}'"
+    )
+    try:
+        with TrainingStatus() as status:
+            report = session.report(
+                ["comfort_wear_anomalies", "sporty_style_anomalies"],
+                path,
+                against="global_anomalies",
+                select=[chosen.format(store.store_id) for store in demo.STORES],
+                progress=status,
+            )
+    except HanseError as error:  # a script that was edited may leave other models or tables
+        warn(f"no report: {error}")
+        return False
+    _say(f"\n{told(report, path)}", bold=True)
+    return True
+
+
 def headings(script: Script) -> tuple[str, list[str]]:
     """What a script's comments say: a title, and one line for each statement (empty where there is no comment).
 
@@ -163,11 +190,13 @@ def _say(text: str, *, bold: bool = False) -> None:
     stdout_console().print(text, style="bold" if bold else "", markup=False, highlight=False, soft_wrap=True)
 
 
-def _farewell(path: Path, elapsed_s: float) -> None:
+def _farewell(path: Path, elapsed_s: float, *, reported: bool) -> None:
     _say(f"\nDone in {elapsed_s:.1f} s. What there is now:")
     _say(f"  scripts  {path / _STORY}")
     _say(f"  data     {path / 'warehouse.duckdb'}, made from {path / _DATA / demo.EVENTS_FILE}")
     _say(f"  models   {path / 'registry.sqlite'}")
+    if reported:
+        _say(f"  report   {path / _REPORT}  (open it in a browser)")
     dates = f"--param start_date={demo.START_DATE} --param end_date={demo.END_DATE}"
     _say("What to try next:")
     _say(f"  hanse run {path / _STORY}/*.sql -w {path} {dates}   # after an edit, say")

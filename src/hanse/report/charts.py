@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hanse.report.data import Agreement, Cluster, Feature, GlobalCluster, Part, Picture
+from hanse.report.specs import (
+    PHONE,
+    WIDE,
+    Drawing,
+    Spec,
+    at_both,
+    by_cluster,
+    framed,
+    heat,
+    own_colour,
+    quantity,
+)
 from hanse.report.text import count, decimal, percent, score, shortened, signed
 from hanse.report.words import cluster_name
 
 __all__ = [
-    "DIVERGING_STEPS",
     "SEQUENTIAL_STEPS",
-    "Drawing",
     "cluster_colour",
     "convergence",
     "flow",
@@ -24,39 +33,11 @@ __all__ = [
     "step_of",
 ]
 
-Spec = dict[str, Any]
-
-DIVERGING_STEPS: Final = 9
 SEQUENTIAL_STEPS: Final = 6
 _ORDINARY: Final = 6
 _ANOMALOUS: Final = 4
 _EDGES: Final = (0.25, 0.75, 1.5, 3.0)  # standard deviations at which the colour changes
-_HALF: Final = 440
-_WIDE: Final = 920
-_PHONE: Final = 350
-_MANY: Final = 5  # more columns than these take the page's whole width
-_BAR: Final = 30
-_ROW_NAME: Final = 24  # characters of a row's name
-_PHONE_ROW_NAME: Final = 18
-_CHARACTER: Final = 7.8  # pixels of a wide font; the reader's may be wider than the one that is measured here
 _STRETCHED: Final = 12.0  # standard deviations from which an axis is stretched
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture, for a wide page and for a narrow one.
-
-    Args:
-        wide: the specification.
-        narrow: for a phone.
-        description: what it shows, for those who do not see it.
-        half: whether two stand side by side on a wide page.
-    """
-
-    wide: Spec
-    description: str
-    narrow: Spec
-    half: bool = True
 
 
 def sizes(part: Part) -> Drawing:
@@ -71,14 +52,17 @@ def sizes(part: Part) -> Drawing:
         for c, colour in zip(part.clusters, colours(part.clusters), strict=True)
     ]
     said = "; ".join(f"cluster {r['cluster']}: {r['text']}" for r in rows)
-    share = _quantity("share", "share of the customers", digits=".0%", domain=[0, 1.32], values=[0, 0.25, 0.5, 0.75, 1])
-    bars = {"mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3}, "encoding": {"x": share, "color": _own()}}
+    share = quantity("share", "share of the customers", digits=".0%", domain=[0, 1.32], values=[0, 0.25, 0.5, 0.75, 1])
+    bars = {
+        "mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3},
+        "encoding": {"x": share, "color": own_colour()},
+    }
     text = {
         "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
         "encoding": {"x": {"field": "share", "type": "quantitative"}, "text": {"field": "text"}},
     }
-    return _at_both(
-        lambda width: _layers(rows, [bars, text], width), f"Bars: how many customers each cluster holds. {said}."
+    return at_both(
+        lambda width: by_cluster(rows, [bars, text], width), f"Bars: how many customers each cluster holds. {said}."
     )
 
 
@@ -97,13 +81,13 @@ def silhouettes(part: Part) -> Drawing | None:
         for c, colour in known
     ]
     low = min(0.0, *(c.silhouette or 0.0 for c, _ in known))
-    x = _quantity(
+    x = quantity(
         "silhouette",
         "silhouette",
         domain=[-1 if low < 0 else 0, 1.25 if low < 0 else 1.14],
         values=[-1, -0.5, 0, 0.5, 1],
     )
-    bars = {"mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3}, "encoding": {"x": x, "color": _own()}}
+    bars = {"mark": {"type": "bar", "height": 18, "cornerRadiusEnd": 3}, "encoding": {"x": x, "color": own_colour()}}
     text = {
         "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
         "encoding": {"x": {"datum": 1.0}, "text": {"field": "text"}},
@@ -118,8 +102,8 @@ def silhouettes(part: Part) -> Drawing | None:
         )
     said = "; ".join(f"cluster {r['cluster']}: {r['text']}" for r in rows)
     whole = f" All customers: {decimal(part.silhouette)}." if part.silhouette is not None else ""
-    return _at_both(
-        lambda width: _layers(rows, layers, width),
+    return at_both(
+        lambda width: by_cluster(rows, layers, width),
         f"Bars: the mean silhouette of each cluster, from minus 1 to 1. {said}.{whole}",
     )
 
@@ -148,7 +132,7 @@ def profile(part: Part, features: Sequence[int], *, standardised: bool) -> Drawi
                 }
             )
     unit = "standard deviations from the average customer" if standardised else "the columns' own units"
-    return _heat(
+    return heat(
         cells,
         "cluster",
         "d",
@@ -175,7 +159,7 @@ def flow(agreement: Agreement, locals_: Sequence[Cluster] | Sequence[GlobalClust
                     "step": 0 if not customers else min(1 + int(share * (SEQUENTIAL_STEPS - 1)), SEQUENTIAL_STEPS - 1),
                 }
             )
-    return _heat(
+    return heat(
         cells,
         "global cluster",
         "s",
@@ -199,7 +183,7 @@ def map_of(part: Part, picture: Picture, key: str) -> Drawing:
         f"{shown} of them are links to their rows in the table of anomalous customers."
     )
     return Drawing(
-        _scatter(part, picture, key, _WIDE, 460, 1), description, _scatter(part, picture, key, _PHONE, 360, 3), False
+        _scatter(part, picture, key, WIDE, 460, 1), description, _scatter(part, picture, key, PHONE, 360, 3), False
     )
 
 
@@ -215,8 +199,8 @@ def convergence(rounds: Sequence[tuple[int, float]]) -> Drawing:
         },
     }
     first, last = rounds[0], rounds[-1]
-    return _at_both(
-        lambda width: _framed(spec, width, 220),
+    return at_both(
+        lambda width: framed(spec, width, 220),
         f"Line: inertia by round, from {decimal(first[1])} in round {first[0]} to {decimal(last[1])} in round "
         f"{last[0]}.",
     )
@@ -279,12 +263,12 @@ def _scatter(part: Part, picture: Picture, key: str, width: int, height: int, ev
             anomalous.append({**row, "label": label, "link": f"#{key}-{point.customer}"})
     x, y = _axis("x", picture.x_title, picture.points, width), _axis("y", picture.y_title, picture.points, height)
     linked = {"description": {"field": "label"}, "href": {"field": "link"}}
-    size = 16 if width > _PHONE else 12
+    size = 16 if width > PHONE else 12
     layers = [
         {
             "data": {"values": ordinary},
             "mark": {"type": "point", "filled": True, "shape": "circle", "size": size, "opacity": 0.55, "aria": False},
-            "encoding": {"x": x, "y": y, "color": _own()},
+            "encoding": {"x": x, "y": y, "color": own_colour()},
         },
         {
             "data": {"values": [row for row in reversed(anomalous) if not row["link"]]},
@@ -297,7 +281,7 @@ def _scatter(part: Part, picture: Picture, key: str, width: int, height: int, ev
                 "stroke": "var(--card)",
                 "strokeWidth": 0.75,
             },
-            "encoding": {"x": x, "y": y, "color": _own()},
+            "encoding": {"x": x, "y": y, "color": own_colour()},
         },
         {
             "data": {"values": [row for row in reversed(anomalous) if row["link"]]},
@@ -310,10 +294,10 @@ def _scatter(part: Part, picture: Picture, key: str, width: int, height: int, ev
                 "stroke": "var(--ink)",
                 "strokeWidth": 0.75,
             },
-            "encoding": {"x": x, "y": y, "color": _own(), **linked},
+            "encoding": {"x": x, "y": y, "color": own_colour(), **linked},
         },
     ]
-    return _framed({"layer": [layer for layer in layers if layer["data"]["values"]]}, width, height)  # type: ignore[index]
+    return framed({"layer": [layer for layer in layers if layer["data"]["values"]]}, width, height)  # type: ignore[index]
 
 
 def _axis(field: str, title: str, points: Sequence[Any], room: int) -> Spec:
@@ -327,135 +311,4 @@ def _axis(field: str, title: str, points: Sequence[Any], room: int) -> Spec:
         "title": shortened(f"{title}{' (stretched near 0)' * stretched} →", limit),
         "scale": {"type": "symlog", "constant": 2} if stretched else {"nice": True, "zero": False},
         "axis": {"tickCount": 6, "format": "~g", "grid": True},
-    }
-
-
-def _heat(cells: list[Spec], column_title: str, palette: str, description: str) -> Drawing:
-    columns = list(dict.fromkeys(cell["column"] for cell in cells))
-    half = len(columns) <= _MANY
-
-    def at(width: int) -> Spec:
-        return _heat_at(cells, columns, column_title, palette, width)
-
-    return Drawing(at(_HALF if half else _WIDE), description, at(_PHONE), half)
-
-
-def _heat_at(cells: list[Spec], columns: list[str], column_title: str, palette: str, width: int) -> Spec:
-    def colour(field: str) -> Spec:
-        return {"field": field, "type": "nominal", "scale": None, "legend": None}
-
-    limit = _ROW_NAME if width > _PHONE else _PHONE_ROW_NAME
-    labels = _distinct([cell["row"] for cell in cells], limit)
-    values = [
-        {
-            **cell,
-            "row": labels[cell["row"]],
-            "fill": f"var(--{palette}{cell['step']})",
-            "ink": f"var(--{palette}t{cell['step']})",
-        }
-        for cell in cells
-    ]
-    extent = round(_CHARACTER * max(map(len, labels.values())))
-    fits = (width - extent) / len(columns) >= _CHARACTER * max(len(cell["text"]) for cell in cells)
-    bare = {"domain": False, "ticks": False, "grid": False}
-    x = {
-        "field": "column",
-        "type": "nominal",
-        "sort": columns,
-        "title": column_title,
-        "axis": {"orient": "top", "labelAngle": 0, **bare},
-    }
-    y = {
-        "field": "row",
-        "type": "nominal",
-        "sort": list(labels.values()),
-        "title": None,
-        "axis": {"minExtent": extent, "labelLimit": extent, **bare},
-    }
-    layers: list[Spec] = [
-        {
-            "mark": {"type": "rect", "stroke": "var(--card)", "strokeWidth": 2, "cornerRadius": 3},
-            "encoding": {"color": colour("fill")},
-        }
-    ]
-    if fits:  # the table beside the picture has the numbers in any case
-        layers.append({"mark": {"type": "text"}, "encoding": {"text": {"field": "text"}, "color": colour("ink")}})
-    return _framed(
-        {"data": {"values": values}, "encoding": {"x": x, "y": y}, "layer": layers}, width, {"step": _BAR + 4}
-    )
-
-
-def _distinct(names: Sequence[str], limit: int) -> dict[str, str]:
-    """Each name in at most ``limit`` characters, and none like another's.
-
-    >>> _distinct(["total_orders", "total_order_value"], 9)
-    {'total_orders': 'total_or…', 'total_order_value': 'total…(2)'}
-    """
-    labels: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        label, number = shortened(name, limit), 1
-        while label in labels.values():
-            number += 1
-            label = f"{shortened(name, limit - len(str(number)) - 2)}({number})"
-        labels[name] = label
-    return labels
-
-
-def _at_both(draw: Callable[[int], Spec], description: str) -> Drawing:
-    return Drawing(draw(_HALF), description, draw(_PHONE))
-
-
-def _layers(rows: list[Spec], layers: list[Spec], width: int) -> Spec:
-    names = [row["cluster"] for row in rows]
-    y = {
-        "field": "cluster",
-        "type": "nominal",
-        "sort": names,
-        "title": "cluster",
-        "axis": {"domain": False, "ticks": False, "grid": False},
-    }
-    for layer in layers:
-        layer["encoding"].setdefault("y", y)
-    return _framed({"data": {"values": rows}, "layer": layers}, width, {"step": _BAR})
-
-
-def _quantity(field: str, title: str, *, domain: list[float], values: list[float], digits: str = "~g") -> Spec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": title,
-        "scale": {"domain": domain, "nice": False},
-        "axis": {"format": digits, "values": values, "domain": False},
-    }
-
-
-def _own() -> Spec:
-    """A colour that stands in the row itself."""
-    return {"field": "colour", "type": "nominal", "scale": None, "legend": None}
-
-
-def _framed(spec: Spec, width: int, height: int | Spec) -> Spec:
-    fit = "fit" if isinstance(height, int) else "fit-x"
-    text = {"labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 13, "titleFontSize": 13}
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "width": width,
-        "height": height,
-        "padding": 4,
-        "autosize": {"type": fit, "contains": "padding"},
-        **spec,
-        "config": {
-            "background": None,
-            "font": "Helvetica, Arial, sans-serif",
-            "view": {"stroke": None},
-            "text": {"fontSize": 13},
-            "axis": {
-                **text,
-                "titleFontWeight": "normal",
-                "gridColor": "var(--line)",
-                "domainColor": "var(--line)",
-                "tickColor": "var(--line)",
-                "titlePadding": 8,
-            },
-        },
     }

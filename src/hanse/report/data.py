@@ -238,6 +238,7 @@ class Part:
         picture: None where there are fewer than two features or customers.
         agreement: with the global model; None without one.
         silhouette: over all customers.
+        gained: customers whom only the global model has in an anomaly cluster.
         id_column: what ``Customer.name`` is; empty where rows are only numbered.
     """
 
@@ -254,6 +255,7 @@ class Part:
     agreement: Agreement | None = None
     silhouette: float | None = None
     id_column: str = ""
+    gained: tuple[Customer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -331,6 +333,7 @@ class Report:
         against: the global model, where the parts are compared with one.
         federation: how the global model was trained, where it was trained over silos.
         statements: the SQL that gathered the report.
+        notes: warnings of these statements.
     """
 
     title: str
@@ -340,3 +343,4 @@ class Report:
     against: ModelFacts | None = None
     federation: Federation | None = None
     statements: tuple[Statement, ...] = ()
+    notes: tuple[str, ...] = ()

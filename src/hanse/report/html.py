@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hanse.report import charts, text
 from hanse.report.data import Agreement, Cluster, Federation, GlobalCluster, ModelFacts, Part, Report
 from hanse.report.drawing import Draughtsman
-from hanse.report.words import cluster_name, headline, part_sentences, summary
+from hanse.report.specs import Drawing
+from hanse.report.words import cluster_name, headline, summary
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -44,7 +45,7 @@ class _Page:
         self._progress = progress
         self._drawn = 0
 
-    def figure(self, drawing: charts.Drawing) -> _Figure:
+    def figure(self, drawing: Drawing) -> _Figure:
         """Draw a picture at its widths."""
         from markupsafe import Markup
 
@@ -89,8 +90,8 @@ class _Page:
         return charts.step_of(value)
 
     @staticmethod
-    def kinds(part: Part) -> dict[int, bool]:
-        return {c.number: c.is_anomaly for c in part.clusters}
+    def kinds(clusters: Sequence[Cluster] | Sequence[GlobalCluster]) -> dict[int, bool]:
+        return {c.number: c.is_anomaly for c in clusters}
 
     @staticmethod
     def colour(number: int, kinds: dict[int, bool]) -> str:
@@ -99,10 +100,6 @@ class _Page:
     @staticmethod
     def name(number: int, kinds: Mapping[int, bool]) -> str:
         return cluster_name(number, kinds.get(number, False))
-
-    @staticmethod
-    def sentences(part: Part) -> tuple[str, ...]:
-        return part_sentences(part)
 
     @staticmethod
     def facts(model: ModelFacts) -> Iterator[tuple[str, str]]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanse.report.data import Agreement, Cluster, Part, Report
+from hanse.report.data import Agreement, Cluster, Federation, Part, Report
 from hanse.report.text import count, listed, percent
 
 __all__ = ["cluster_name", "headline", "part_sentences", "summary"]
 
 
-def summary(report: Report) -> tuple[str, ...]:
-    """The sentences that stand on top of the page."""
-    return tuple(_sentences(report))
+def summary(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What stands on top of the page: for each part a title, empty where there is but one, and sentences."""
+    several = len(report.parts) > 1
+    blocks = [(part.title if several else "", part_sentences(part)) for part in report.parts]
+    if report.federation is not None:
+        blocks.append(("Silos" if blocks else "", tuple(_about_federation(report.federation))))
+    return tuple(blocks)
 
 
 def headline(report: Report) -> str:
@@ -48,21 +52,12 @@ def cluster_name(number: int, is_anomaly: bool) -> str:
     return f"{number} ▲" if is_anomaly else f"{number}"
 
 
-def _sentences(report: Report) -> Iterator[str]:
-    several = len(report.parts) > 1
-    for part in report.parts:
-        for number, sentence in enumerate(part_sentences(part)):
-            yield f"{part.title}: {sentence}" if several and number == 0 else sentence
-    if report.federation is not None:
-        yield from _about_federation(report)
-
-
 def _about(cluster: Cluster) -> str:
-    text = f"Cluster {cluster.number} is an anomaly cluster: {_many(cluster.customers, 'customer')}"
-    reason = cluster.reason.strip().rstrip(".")
-    reason = f" ({reason})" if reason else f" ({percent(cluster.share)} of all)"
     description = cluster.description.strip().rstrip(".")
-    return f"{text}{reason}{': ' * bool(description)}{description}."
+    reason = cluster.reason.strip().rstrip(".")
+    text = f"Cluster {cluster.number} is an anomaly cluster of {_many(cluster.customers, 'customer')}"
+    text = f"{text}: {description}." if description else f"{text}."
+    return f"{text} It {reason}." if reason else text
 
 
 def _about_agreement(agreement: Agreement) -> Iterator[str]:
@@ -91,9 +86,7 @@ def _about_agreement(agreement: Agreement) -> Iterator[str]:
             yield "It adds no anomaly to those that this model finds."
 
 
-def _about_federation(report: Report) -> Iterator[str]:
-    federation = report.federation
-    assert federation is not None  # the caller looked
+def _about_federation(federation: Federation) -> Iterator[str]:
     took = [silo.name for silo in federation.silos if silo.took_part]
     lost = [silo.name for silo in federation.silos if not silo.took_part]
     sent = sum(release.size_bytes for release in federation.releases)

@@ -13,6 +13,7 @@ from hanse.session import anomalies, clusters
 from hanse.session.evaluation import evaluate
 from hanse.session.laying import clustering_of
 from hanse.session.learning import LoadedModel
+from hanse.session.silhouettes import silhouettes
 from hanse.sql.binder import Expand, Expansion, Planner, Prepared, number_rows, version_number
 from hanse.sql.nodes import TableFunction, position_of
 from hanse.types import Parameters
@@ -112,6 +113,7 @@ _EXPAND = {
     "detect_anomalies": anomalies.detect,
     "explain_anomalies": anomalies.explain,
     "describe_clusters": clusters.describe,
+    "cluster_silhouettes": silhouettes,
 }
 
 _EXPAND_PAIRS = {"match_clusters": clusters.match}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hanse.registry import Registry
+    from hanse.report.data import Report
     from hanse.session.federation import Federation
 
 __all__ = ["Session"]
@@ -197,6 +198,57 @@ class Session:
         """Make a temporary table of an Arrow table, or of a pandas or polars frame."""
         self._free_engine()
         self.engine.register(table, rows)
+
+    def report(
+        self,
+        models: str | Sequence[str],
+        path: str | Path,
+        *,
+        against: str | None = None,
+        select: str | Sequence[str] = (),
+        customer: str | None = None,
+        contamination: float | None = None,
+        threshold: float | None = None,
+        top: int = 50,
+        parameters: Parameters | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Write a report of a model's anomalies: one HTML file that needs nothing else.
+
+        Args:
+            models: a model, as ``name`` or ``name:version``, or several, each of which gets a part of the report.
+            path: of the file; replaced whole.
+            against: the global model to compare with.
+            select: whose customers: one SELECT for all models, or one for each; without it the models' training rows.
+            customer: the column that names a customer; found where it is not given.
+            contamination: as of ``detect_anomalies``; 0.02 where there is no threshold either.
+            threshold: likewise.
+            top: how many anomalous customers are listed.
+            parameters: for ``$name`` in the SELECT.
+            progress: called for each statement and each picture.
+
+        Returns:
+            what the report shows, as data.
+
+        Raises:
+            HanseError: any; the file is as it was.
+        """
+        from hanse.session.reporting import Wish, write_report
+
+        def several(given: str | Sequence[str]) -> tuple[str, ...]:
+            return (given,) if isinstance(given, str) else tuple(given)
+
+        wish = Wish(
+            several(models),
+            against,
+            several(select),
+            customer,
+            contamination,
+            threshold,
+            top,
+            dict(parameters or {}),
+        )
+        return write_report(self, path, wish, progress)
 
     def set_option(self, key: str, value: Value, statement: nodes.SetOption) -> None:
         """What ``SET key = value`` does."""

@@ -61,6 +61,7 @@ TABLE_FUNCTIONS: tuple[TableFunctionForm, ...] = (
     TableFunctionForm("detect_anomalies", ("model", "version", "query"), _DETECTION),
     TableFunctionForm("explain_anomalies", ("model", "version", "query"), _DETECTION),
     TableFunctionForm("describe_clusters", ("model", "version", "query"), ("ordinary_share",), optional="query"),
+    TableFunctionForm("cluster_silhouettes", ("model", "version", "query")),
     TableFunctionForm(
         "match_clusters", ("model", "version", "other_model", "other_version", "query"), ("ordinary_share",)
     ),
