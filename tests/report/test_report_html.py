@@ -130,6 +130,30 @@ def test_nothing_anomalous_is_said_too() -> None:
     assert "<p>None.</p>" in page_of(made)
 
 
+def test_a_model_that_is_no_clustering_has_no_clusters() -> None:
+    plain = part()
+    groups = tuple(
+        replace(plain.clusters[2 * number], number=number, title=title, is_anomaly=number == 1, silhouette=None)
+        for number, title in enumerate(("ordinary", "anomalous"))
+    )
+    assert plain.picture is not None
+    points = tuple(replace(p, cluster=int(p.is_anomaly)) for p in plain.picture.points)
+    scored = replace(
+        plain,
+        grouped=True,
+        clusters=groups,
+        listed=tuple(replace(c, cluster=1) for c in plain.listed),
+        picture=replace(plain.picture, points=points),
+        silhouette=None,
+    )
+    made = replace(report(), parts=(scored,), against=None)
+    assert "The model is no clustering: it scores each customer by itself." in summary(made)[0][1]
+    said = "".join(_Tags(page_of(made)).said)
+    assert "Clusters" not in said
+    assert "anomalous ▲" in said
+    assert "cluster 1" not in said
+
+
 def test_few_customers_one_cluster_and_no_picture() -> None:
     plain = part()
     lone = replace(plain.clusters[0], customers=1, share=1.0, silhouette=None, means=(1.0, None, float("nan"), 0.0))

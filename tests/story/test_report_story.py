@@ -169,6 +169,32 @@ def test_names_may_hold_anything(session: hanse.Session, tmp_path: Path) -> None
     assert "</script><b>" not in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("kind", ["mahalanobis", "ecod"])
+def test_a_model_that_scores_customers_by_themselves(filled: hanse.Session, tmp_path: Path, kind: str) -> None:
+    filled.sql(
+        f"CREATE MODEL scorer TRANSFORM (vector_assembler(array({', '.join(FEATURES)})) f) "
+        f"OPTIONS (MODEL_TYPE = '{kind}') AS SELECT * FROM south"
+    ).fetchall()
+    (part,) = filled.report("scorer", tmp_path / "r.html").parts
+    query = "detect_anomalies(scorer, 1, SELECT * FROM south)"
+    ((anomalous,),) = filled.sql(f"SELECT COUNT(*) FROM {query} WHERE is_anomaly")
+    assert part.grouped
+    assert part.anomalous == anomalous > 0
+    assert [(c.title, c.customers) for c in part.clusters] == [("ordinary", 512 - anomalous), ("anomalous", anomalous)]
+    best = filled.sql(f"SELECT customer_id FROM {query} ORDER BY anomaly_score DESC LIMIT 1").fetchall()
+    assert part.listed[0].name == best[0][0]
+
+
+def test_a_model_that_finds_no_anomalies_is_refused(filled: hanse.Session, tmp_path: Path) -> None:
+    filled.sql(
+        "CREATE MODEL judge TRANSFORM (vector_assembler(array(visits)) f) "
+        "OPTIONS (MODEL_TYPE = 'logistic_reg', LABEL = 'rich') AS SELECT *, CASE WHEN total_orders > 5 THEN 1 ELSE 0 END "
+        "AS rich FROM south"
+    ).fetchall()
+    with pytest.raises(DataError, match="model judge of type logistic_reg gives no anomaly score"):
+        filled.report("judge", tmp_path / "r.html")
+
+
 def test_few_customers_are_enough(filled: hanse.Session, tmp_path: Path) -> None:
     (part,) = filled.report("south_model", tmp_path / "r.html", select="SELECT * FROM south LIMIT 1").parts
     assert part.customers == 1

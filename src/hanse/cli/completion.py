@@ -29,15 +29,15 @@ KEYWORDS = (
     "THEN", "TO", "TRANSFORM", "UNION ALL", "UPDATE MODEL", "USING", "VALUES", "WHEN", "WHERE", "WITH",
 )  # fmt: skip
 TABLE_FUNCTIONS = (
-    "cluster_silhouettes", "describe_clusters", "detect_anomalies", "explain_anomalies", "federated_evaluate",
-    "match_clusters", "model_centroids", "model_evaluate", "model_predict",
+    "cluster_silhouettes", "describe_clusters", "detect_anomalies", "explain_anomalies", "federated_compare",
+    "federated_evaluate", "match_clusters", "model_centroids", "model_evaluate", "model_predict",
 )  # fmt: skip
 
 _WORD = re.compile(r"[$`]?[^\W\d]?\w*$")
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WANTS_TABLE = re.compile(r"\b(from|join|into|table|view|describe)(\s+if\s+(not\s+)?exists)?\s+$", re.IGNORECASE)
 _WANTS_MODEL = re.compile(
-    r"(\bmodel(\s+if\s+exists)?\s+|\b\w+_(predict|evaluate|centroids|anomalies|clusters|silhouettes)\s*\(\s*)$",
+    r"(\bmodel(\s+if\s+exists)?\s+|\b\w+_(predict|evaluate|compare|centroids|anomalies|clusters|silhouettes)\s*\(\s*)$",
     re.IGNORECASE,
 )
 _IN_OPTIONS = re.compile(r"\boptions\s*\([^()]*$", re.IGNORECASE)

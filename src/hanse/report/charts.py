@@ -44,7 +44,7 @@ def sizes(part: Part) -> Drawing:
     """How many customers each cluster holds."""
     rows = [
         {
-            "cluster": cluster_name(c.number, c.is_anomaly),
+            "cluster": cluster_name(c.number, c.is_anomaly, c.title),
             "share": c.share,
             "text": f"{count(c.customers)} ({percent(c.share)})",
             "colour": colour,
@@ -73,7 +73,7 @@ def silhouettes(part: Part) -> Drawing | None:
         return None
     rows = [
         {
-            "cluster": cluster_name(c.number, c.is_anomaly),
+            "cluster": cluster_name(c.number, c.is_anomaly, c.title),
             "silhouette": c.silhouette,
             "text": decimal(c.silhouette),
             "colour": colour,
@@ -126,7 +126,7 @@ def profile(part: Part, features: Sequence[int], *, standardised: bool) -> Drawi
             cells.append(
                 {
                     "row": feature.name,
-                    "column": cluster_name(c.number, c.is_anomaly),
+                    "column": cluster_name(c.number, c.is_anomaly, c.title),
                     "text": signed(z) if standardised else decimal(mean),
                     "step": step_of(z),
                 }
@@ -134,7 +134,7 @@ def profile(part: Part, features: Sequence[int], *, standardised: bool) -> Drawi
     unit = "standard deviations from the average customer" if standardised else "the columns' own units"
     return heat(
         cells,
-        "cluster",
+        "customers" if part.grouped else "cluster",
         "d",
         f"Heat map of {len(features)} features by {len(clusters)} clusters, in {unit}; the table of profiles below has "
         "the same numbers.",
@@ -259,7 +259,13 @@ def _scatter(part: Part, picture: Picture, key: str, width: int, height: int, ev
             anomalous.append({**row, "label": "", "link": ""})
         else:
             customer = part.listed[point.customer]
-            label = f"{shortened(customer.name, 60)}, cluster {customer.cluster}, score {score(customer.score)}"
+            label = ", ".join(
+                [
+                    shortened(customer.name, 60),
+                    *([] if part.grouped else [f"cluster {customer.cluster}"]),
+                    f"score {score(customer.score)}",
+                ]
+            )
             anomalous.append({**row, "label": label, "link": f"#{key}-{point.customer}"})
     x, y = _axis("x", picture.x_title, picture.points, width), _axis("y", picture.y_title, picture.points, height)
     linked = {"description": {"field": "label"}, "href": {"field": "link"}}

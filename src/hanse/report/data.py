@@ -87,6 +87,7 @@ class Cluster:
         means: of each of the part's features, in the same order; None where it holds nobody.
         anomalies: how many of its customers are anomalous.
         silhouette: mean over its customers; None for a lone cluster.
+        title: what it is called where it is no cluster of a model but a group: ``ordinary``, ``anomalous``.
     """
 
     number: int
@@ -98,6 +99,7 @@ class Cluster:
     means: tuple[float | None, ...]
     anomalies: int
     silhouette: float | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,7 @@ class Part:
         agreement: with the global model; None without one.
         silhouette: over all customers.
         gained: customers whom only the global model has in an anomaly cluster.
+        grouped: whether ``clusters`` are ordinary and anomalous customers, of a model that is no clustering.
         id_column: what ``Customer.name`` is; empty where rows are only numbered.
     """
 
@@ -256,6 +259,7 @@ class Part:
     silhouette: float | None = None
     id_column: str = ""
     gained: tuple[Customer, ...] = ()
+    grouped: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from hanse.report import charts, text
@@ -34,6 +35,12 @@ class _Figure:
     wide: Markup
     narrow: Markup
     half: bool
+
+
+class _Kinds(dict[int, bool]):
+    """Whether each cluster is an anomaly cluster, and what it is called if not by its number."""
+
+    titles: Mapping[int, str] = MappingProxyType({})
 
 
 class _Page:
@@ -90,16 +97,18 @@ class _Page:
         return charts.step_of(value)
 
     @staticmethod
-    def kinds(clusters: Sequence[Cluster] | Sequence[GlobalCluster]) -> dict[int, bool]:
-        return {c.number: c.is_anomaly for c in clusters}
+    def kinds(clusters: Sequence[Cluster] | Sequence[GlobalCluster]) -> _Kinds:
+        kinds = _Kinds((c.number, c.is_anomaly) for c in clusters)
+        kinds.titles = {c.number: getattr(c, "title", "") for c in clusters}
+        return kinds
 
     @staticmethod
     def colour(number: int, kinds: dict[int, bool]) -> str:
         return charts.cluster_colour(number, kinds) if number in kinds else "var(--muted)"
 
     @staticmethod
-    def name(number: int, kinds: Mapping[int, bool]) -> str:
-        return cluster_name(number, kinds.get(number, False))
+    def name(number: int, kinds: _Kinds) -> str:
+        return cluster_name(number, kinds.get(number, False), kinds.titles.get(number, ""))
 
     @staticmethod
     def facts(model: ModelFacts) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanse.report.data import Agreement, Cluster, Federation, Part, Report
+from hanse.report.data import Agreement, Cluster, Federation, Finding, Part, Report
 from hanse.report.text import count, listed, percent
 
 __all__ = ["cluster_name", "headline", "part_sentences", "summary"]
@@ -38,7 +38,10 @@ def part_sentences(part: Part) -> tuple[str, ...]:
         f"{count(part.anomalous)} of {_many(part.customers, 'customer')} ({percent(_ratio(part))}) "
         f"{'is' if part.anomalous == 1 else 'are'} anomalous: {part.rule}."
     ]
-    if not found:
+    if part.grouped:
+        found = []
+        sentences.append("The model is no clustering: it scores each customer by itself.")
+    elif not found:
         sentences.append("No cluster is an anomaly cluster as a whole: anomalous customers are single ones.")
     for cluster in found:
         sentences.append(_about(cluster))
@@ -47,9 +50,10 @@ def part_sentences(part: Part) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def cluster_name(number: int, is_anomaly: bool) -> str:
+def cluster_name(number: int, is_anomaly: bool, title: str = "") -> str:
     """What pictures and tables call a cluster; its kind does not hang on a colour."""
-    return f"{number} ▲" if is_anomaly else f"{number}"
+    name = title or f"{number}"
+    return f"{name} ▲" if is_anomaly else name
 
 
 def _about(cluster: Cluster) -> str:
@@ -97,6 +101,23 @@ def _about_federation(federation: Federation) -> Iterator[str]:
     )
     if lost:
         yield f"{listed(lost)} took no part."
+    rare = [cluster for cluster in federation.clusters if cluster.is_anomaly]
+    for cluster in rare:
+        yield f"Global cluster {cluster.number} is an anomaly cluster of {_many(cluster.customers, 'customer')} in all."
+    if federation.clusters and not rare:
+        yield "No global cluster is an anomaly cluster."
+    for silo in federation.silos:
+        for finding in silo.agreement.findings if silo.agreement else ():
+            yield _at_silo(silo.name, finding)
+
+
+def _at_silo(silo: str, finding: Finding) -> str:
+    if finding.finding == "global_only":
+        return (
+            f"At {silo}, customers of global anomaly cluster {finding.global_number} are in its own ordinary clusters."
+        )
+    verb = "finds again" if finding.finding == "matched" else "does not find"
+    return f"At {silo}, the global model {verb} its own anomaly cluster {finding.local}."
 
 
 def _ratio(part: Part) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanse.errors import BindError, FederationError, nearest
+from hanse.federation.comparison import Contingency, LocalClusters, compared, local_clusters
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.evaluation import evaluated
 from hanse.federation.install import stripped
@@ -153,10 +154,47 @@ class Federation:
         Raises:
             BindError: the model was not trained over silos.
         """
+        import msgspec
+
+        plan, records, run = self._measuring(loaded, "use model_evaluate over a SELECT")
+        with self.transport(records) as transport:
+            coordinator = Coordinator(plan, transport, self.journal, run.run_id)
+            measures = evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), loaded.model)
+            return measures, coordinator.lost
+
+    def compare(self, loaded: LoadedModel) -> tuple[dict[str, LocalClusters], dict[str, Contingency], dict[str, str]]:
+        """Each silo's own clusters against the global ones, counted at the silo, as far as its gate lets them leave.
+
+        Returns:
+            the clusters that silos released in training, how their rows fall into the global ones, and why a silo
+            released nothing of that.
+
+        Raises:
+            BindError: the model was not trained over silos.
+        """
+        import msgspec
+
+        own = local_clusters(self.journal, loaded.info.name, len(loaded.artifact.features))
+        plan, records, run = self._measuring(loaded, "use match_clusters over a SELECT")
+        if not own:
+            return {}, {}, {}
+        clusters = loaded.model.clusters  # type: ignore[attr-defined]  # the caller made sure
+        with self.transport(records) as transport:
+            coordinator = Coordinator(plan, transport, self.journal, run.run_id)
+            found = compared(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), len(clusters), own)
+            return own, found, coordinator.lost
+
+    def _measuring(self, loaded: LoadedModel, cure: str) -> tuple[Plan, list[SiloRecord], Run]:
+        """How the silos of a finished model are asked about it.
+
+        Raises:
+            BindError: it was not trained over silos.
+            FederationError: one of them is unknown here.
+        """
         training = loaded.artifact.training
         if "silos" not in training:
             what = f"model {loaded.info.name} was not trained over silos"
-            raise BindError(what, "use model_evaluate over a SELECT")
+            raise BindError(what, cure)
         known = {silo_id(record): record for record in self.journal.silos()}
         missing = [silo for silo in training["silos"] if silo not in known]
         if missing:
@@ -177,9 +215,4 @@ class Federation:
         )
         run = Run.new(loaded.info.name, "", {}, "done")
         self.journal.begin(run)
-        import msgspec
-
-        with self.transport([known[silo] for silo in plan.silos]) as transport:
-            coordinator = Coordinator(plan, transport, self.journal, run.run_id)
-            measures = evaluated(coordinator, msgspec.to_builtins(stripped(loaded.artifact)), loaded.model)
-            return measures, coordinator.lost
+        return plan, [known[silo] for silo in plan.silos], run

@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.errors import BindError, HanseError, ModelNotFoundError
 from hanse.estimator import SUPERVISED
 from hanse.metrics.catalog import measures_of
@@ -105,11 +108,42 @@ def _kinds(loaded: LoadedModel) -> dict[str, str]:
     return {name: "BIGINT" if kind is int else "DOUBLE" for name, kind in measures_of(loaded.model.family).items()}
 
 
+_COMPARED = {
+    "silo": "VARCHAR",
+    **dict.fromkeys(("local_prediction", "global_prediction"), "INTEGER"),
+    **dict.fromkeys(("rows", "local_rows"), "BIGINT"),
+    **dict.fromkeys(("local_is_anomaly", "global_is_anomaly"), "BOOLEAN"),
+}
+
+
+def _federated_compare(
+    session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None
+) -> Expansion:
+    clusters_ = clustering_of(loaded, function).clusters
+    weights = [c.weight for c in clusters_]
+    rare = [weight < ORDINARY_SHARE * sum(weights) for weight in weights]
+    own, found, lost = session.federation.compare(loaded)
+    rows: list[list[float | int | str | bool | None]] = []
+    for silo, table in found.items():
+        held = own[silo].count
+        counts = table.rows.sum(axis=1) if held is None else held
+        for i, j in np.ndindex(table.rows.shape):
+            if table.rows[i, j] or table.joined[i, j]:
+                cell = None if table.joined[i, j] else int(table.rows[i, j])
+                few = bool(counts[i] < ORDINARY_SHARE * counts.sum())
+                rows.append([silo, i, j, cell, int(counts[i]), few, rare[j]])
+    notes = [f"silo {silo} released no comparison of model {loaded.info.name}: {why}" for silo, why in lost.items()]
+    if not own:
+        notes = [f"no silo released clusters of its own when model {loaded.info.name} was trained: nothing to compare"]
+    return Expansion(number_rows(_COMPARED, rows, session.engine.dialect), _COMPARED, tuple(notes))
+
+
 _EXPAND = {
     "model_predict": _predict,
     "model_evaluate": _evaluate,
     "model_centroids": _centroids,
     "federated_evaluate": _federated_evaluate,
+    "federated_compare": _federated_compare,
     "detect_anomalies": anomalies.detect,
     "explain_anomalies": anomalies.explain,
     "describe_clusters": clusters.describe,

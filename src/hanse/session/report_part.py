@@ -57,6 +57,7 @@ class Gatherer:
 
     def _part(self, loaded: LoadedModel, select: str) -> Part:
         columns = columns_of(self._ask, _ROWS, loaded.chain.inputs, self._wish.customer)
+        grouped = not hasattr(loaded.model, "clusters")
         label = quoted(getattr(loaded.model, "prediction_col", "prediction"))
         call = _call(loaded)
         rows = f"(SELECT * FROM {_ROWS})"
@@ -65,12 +66,14 @@ class Gatherer:
             f"CREATE OR REPLACE TEMP TABLE {_SCORED} AS\n"
             f"SELECT * FROM detect_anomalies({call}, {rows}{self._wish.rule})",
         )
+        if grouped:
+            label = "CASE WHEN is_anomaly THEN 1 ELSE 0 END"
         features, found = self._moments(columns, label)
         customers = sum(int(row["customers"]) for row in found.values())
         anomalous = sum(int(row["anomalous"]) for row in found.values())
         clusters = self._clusters(loaded, call, label, found, columns, customers)
-        listed = self._listed(call, label, columns)
-        agreement = self._agreement(call) if clusters else None
+        listed = self._listed(call, "1" if grouped else label, columns)
+        agreement = None if grouped else self._agreement(call)
         return Part(
             title=loaded.info.name,
             model=facts_of(loaded),
@@ -83,6 +86,7 @@ class Gatherer:
             listed=listed,
             picture=self._picture(columns, features, label, listed, customers, anomalous),
             agreement=agreement,
+            grouped=grouped,
             gained=self._gained(call, label, columns, clusters, agreement),
             silhouette=self._silhouette(call, clusters),
             id_column=columns.customer,
@@ -119,9 +123,9 @@ class Gatherer:
         columns: Columns,
         customers: int,
     ) -> tuple[Cluster, ...]:
-        """The model's clusters over these customers; none of a model that is no clustering."""
+        """The model's clusters, or ordinary and anomalous ones of a model that is no clustering."""
         if not hasattr(loaded.model, "clusters"):
-            return ()
+            return _groups(found, len(columns.numbers), customers)
         rows = f"(SELECT * FROM {_ROWS})"
         described = self._ask.rows(
             "Clusters in words", f"SELECT * FROM describe_clusters({call}, {rows}) ORDER BY {label}"
@@ -154,7 +158,7 @@ class Gatherer:
         if sum(cluster.customers > 0 for cluster in clusters) < 2:
             return None
         known = [(c.silhouette, c.customers) for c in clusters if c.silhouette is not None]
-        return sum(s * n for s, n in known) / max(sum(n for _, n in known), 1)
+        return sum(s * n for s, n in known) / sum(n for _, n in known) if known else None
 
     def _rule(self, found: Mapping[int, Mapping[str, Any]]) -> str:
         """Who counts as anomalous."""
@@ -328,6 +332,24 @@ def _finding(kind: str, row: Mapping[str, Any]) -> Finding:
         finding=row["finding"],
         jaccard=None if kind == "global" else _number(row["jaccard"], None),
         distance=None if kind == "global" else _number(row["centroid_distance"], None),
+    )
+
+
+def _groups(found: Mapping[int, Mapping[str, Any]], numbers: int, customers: int) -> tuple[Cluster, ...]:
+    """Ordinary and anomalous customers in the place of clusters."""
+    return tuple(
+        Cluster(
+            number=number,
+            customers=int(row["customers"]),
+            share=int(row["customers"]) / customers,
+            is_anomaly=number == 1,
+            reason="",
+            description="",
+            means=tuple(_number(row[f"m{i}"], None) for i in range(numbers)),
+            anomalies=int(row["anomalous"]),
+            title="anomalous" if number == 1 else "ordinary",
+        )
+        for number, row in sorted(found.items())
     )
 
 

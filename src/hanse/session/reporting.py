@@ -178,6 +178,7 @@ def write_report(session: Session, path: str | Path, wish: Wish, progress: Progr
 
 def gather(session: Session, wish: Wish, progress: Progress | None = None) -> Report:
     """All that a report shows."""
+    from hanse.session.report_federation import federation_of
     from hanse.session.report_part import Gatherer
 
     models = [find_model(session, name) for name in wish.models]
@@ -186,7 +187,15 @@ def gather(session: Session, wish: Wish, progress: Progress | None = None) -> Re
         check_kind(loaded)
     gathering = Gathering(session, wish.parameters, progress)
     gatherer = Gatherer(gathering, wish, other)
-    parts = [gatherer.part(loaded, *select_of(wish, number, loaded)) for number, loaded in enumerate(models)]
+    over_silos = next((m for m in (other, *models) if m is not None and "silos" in m.artifact.training), None)
+    parts = [
+        gatherer.part(loaded, *select_of(wish, number, loaded))
+        for number, loaded in enumerate(models)
+        if wish.selects or loaded is not over_silos
+    ]
+    if over_silos is not None and other is None:
+        other = over_silos
+    federation = None if over_silos is None else federation_of(gathering, over_silos)
     names = [loaded.info.name for loaded in models]
     title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return Report(
@@ -194,7 +203,8 @@ def gather(session: Session, wish: Wish, progress: Progress | None = None) -> Re
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         hanse_version=__version__,
         parts=tuple(parts),
-        against=None if other is None else facts_of(other),
+        against=None if other is None or other in models[: len(parts)] else facts_of(other),
+        federation=federation,
         statements=tuple(gathering.statements),
         notes=tuple(gathering.warnings),
     )

@@ -58,6 +58,7 @@ TABLE_FUNCTIONS: tuple[TableFunctionForm, ...] = (
     TableFunctionForm("model_evaluate", ("model", "version", "query")),
     TableFunctionForm("model_centroids", ("model", "version")),
     TableFunctionForm("federated_evaluate", ("model", "version")),
+    TableFunctionForm("federated_compare", ("model", "version")),
     TableFunctionForm("detect_anomalies", ("model", "version", "query"), _DETECTION),
     TableFunctionForm("explain_anomalies", ("model", "version", "query"), _DETECTION),
     TableFunctionForm("describe_clusters", ("model", "version", "query"), ("ordinary_share",), optional="query"),

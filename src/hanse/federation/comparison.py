@@ -1,0 +1,135 @@
+"""Local against global clusters at each silo, from cells that passed its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hanse.errors import ShapeError
+from hanse.federation.checks import checked, counted
+from hanse.federation.coordinator import Coordinator
+from hanse.federation.journal import Journal
+from hanse.messages import Reply
+from hanse.models.clusters import Cluster
+from hanse.models.kmeans import KMeansModel
+from hanse.statistics import FloatArray
+
+__all__ = ["Contingency", "LocalClusters", "compared", "local_clusters"]
+
+
+@dataclass(frozen=True)
+class LocalClusters:
+    """A silo's own clusters, as it released them in training.
+
+    Args:
+        centroids: (k, d) in the units of the training, the largest cluster first.
+        count: (k,) rows; None under strategy ``article``, which releases means alone.
+    """
+
+    centroids: FloatArray
+    count: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """Rows of a silo by its own and the global cluster.
+
+    Args:
+        rows: (k_local, k_global).
+        joined: (k_local, k_global) where the silo's gate counted the cell's rows in another cell.
+    """
+
+    rows: FloatArray
+    joined: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def local_clusters(journal: Journal, model: str, width: int) -> dict[str, LocalClusters]:
+    """What the silos released of their own clusters in the model's last training; nobody is asked.
+
+    Args:
+        journal: the coordinator's record.
+        model: the model's name.
+        width: how many features it has.
+
+    Returns:
+        by silo; none for a strategy that exchanges no local clusters.
+    """
+    run = journal.last_run(model)
+    found: dict[str, LocalClusters] = {}
+    for item in journal.received(model) if run is not None else ():
+        ours = run is not None and item.run_id == run.run_id
+        if ours and item.kind == "summarize" and item.reply is not None and item.reply.status == "ok":
+            found[item.silo] = _released(item.silo, item.reply, width)
+    return found
+
+
+def _released(silo: str, reply: Reply, width: int) -> LocalClusters:
+    told = reply.statistics
+    if "mean" in told:
+        centroids = checked(silo, "mean", told["mean"], None)
+        return LocalClusters(centroids.reshape(-1, width), None)
+    count = counted(silo, "count", told.get("count"), None)
+    sums = checked(silo, "sum", told.get("sum"), (len(count), width))
+    order = np.argsort(-count, kind="stable")
+    return LocalClusters((sums / count[:, None])[order], count[order])
+
+
+def compared(
+    coordinator: Coordinator, artifact: Mapping[str, Any], clusters: int, own: Mapping[str, LocalClusters]
+) -> dict[str, Contingency]:
+    """One exchange: each silo counts its rows by the nearest of the clusters it released, and by the global one.
+
+    Args:
+        coordinator: of this comparison; its plan's silos are asked that have clusters of their own.
+        artifact: the global model, as it may travel.
+        clusters: how many it has.
+        own: by silo its own clusters.
+
+    Returns:
+        by silo what its gate let through; silos that released nothing are in ``coordinator.lost``.
+
+    Raises:
+        FederationError: no silo answered.
+    """
+    payloads = {
+        silo: {"payload": {"artifact": artifact, "local": _as_model(artifact, own[silo])}}
+        for silo in coordinator.plan.silos
+        if silo in own
+    }
+    found: dict[str, Contingency] = {}
+    if payloads:
+        for silo, reply in coordinator.exchange("compare", only=list(payloads), each=payloads).items():
+            try:
+                found[silo] = _contingency(silo, reply, (len(own[silo].centroids), clusters))
+            except ShapeError as error:
+                coordinator.lose(silo, str(error))
+    coordinator.end()
+    return found
+
+
+def _as_model(artifact: Mapping[str, Any], own: LocalClusters) -> dict[str, Any]:
+    """The silo's clusters as a model with the global one's transforms, which are the training's."""
+    features = tuple(artifact["features"])
+    nearest = KMeansModel(
+        features=features,
+        clusters=tuple(Cluster(centroid, 0, 0.0, 0.0) for centroid in own.centroids),
+        origin=np.zeros(len(features)),
+        distance_measure="euclidean",
+        prediction_col="prediction",
+    )
+    return {**artifact, "model_type": "kmeans", "model": nearest.to_json(), "scoring": {}}
+
+
+def _contingency(silo: str, reply: Reply, shape: tuple[int, int]) -> Contingency:
+    rows = counted(silo, "contingency", reply.statistics.get("contingency"), shape)
+    if not rows.sum():
+        raise ShapeError(f"silo {silo}: statistic contingency holds no rows: need some")
+    cells = rows.size
+    joined = np.zeros(cells, dtype=bool)
+    for reason in reply.reasons:
+        if reason.code == "merged" and len(reason.cells) == cells:
+            joined |= np.array([target != number for number, target in enumerate(reason.cells)])
+    return Contingency(rows, joined.reshape(shape))
