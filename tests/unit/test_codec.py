@@ -11,7 +11,8 @@ import pytest
 
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import ShapeError
-from hanse.models.bisecting_kmeans import BisectingKMeans, BisectingState
+from hanse.models.bisecting_kmeans import BisectingKMeans
+from hanse.models.bisecting_state import BisectingState
 from hanse.models.catalog import ESTIMATORS, for_rounds
 from hanse.models.codec import state_from_plain, state_to_plain
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from hanse import expressions as e
 from hanse.estimator import WEIGHT, Aggregate, Family, Observation
 from hanse.models.bisecting_model import BisectingModel, splits_of
+from hanse.models.bisecting_state import BisectingState
 from hanse.models.cells import Cloud, Grid, principal_axes
 from hanse.models.clusters import Cluster, by_size, few_clusters
 from hanse.models.geometry import Geometry, geometry_of
@@ -43,63 +44,12 @@ from hanse.models.tree import (
 from hanse.options import OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 
-__all__ = ["BisectingKMeans", "BisectingState"]
-
-Phase = Literal["moments", "spread", "cells", "step", "final", "done"]
+__all__ = ["BisectingKMeans"]
 
 _AUTO_STARTS = 8  # outcomes of the first split that are carried on
 _SETTLED_SQ = 2e-4  # a pair is settled when its next step would gain less than this share of the inertia
 _EXACT = 1e-5  # inertia of at least this share of the sum of squares keeps ten digits of it
 _NOTHING = 1e-14  # a cluster whose variance is this share of its squared size is one point, to rounding
-
-
-@dataclass(frozen=True)
-class BisectingState:
-    """The state that goes down to the data holders each round.
-
-    Args:
-        features: the columns of the training relation, in order.
-        phase: what is observed next.
-        origin: (d,) the overall centre, in feature units; sums are taken about it.
-        tree: the splits so far.
-        opening: the leaves to open.
-        grids: for ``cells``, a grid for each of them.
-        inertia: for ``done``, (leaves,) the exact inertia of each leaf of the tree.
-    """
-
-    features: tuple[str, ...]
-    phase: Phase
-    origin: FloatArray
-    tree: Tree = (Node(),)
-    opening: tuple[int, ...] = ()
-    grids: tuple[Grid, ...] = ()
-    inertia: FloatArray | None = None
-
-    @property
-    def leaves(self) -> list[int]:
-        """The nodes that are not divided."""
-        reached, waiting = [], [0]
-        while waiting:
-            node = waiting.pop()
-            sides = self.tree[node].sides
-            if sides is None:
-                reached.append(node)
-            else:
-                waiting += sides
-        return sorted(reached)
-
-    @property
-    def moving(self) -> list[int]:
-        """The leaves below a split that has not settled."""
-        reached, waiting = [], [(0, False)]
-        while waiting:
-            node, below = waiting.pop()
-            here = self.tree[node]
-            if here.sides is None:
-                reached += [node] if below else []
-            else:
-                waiting += [(side, below or not here.settled) for side in here.sides]
-        return sorted(reached)
 
 
 @dataclass(frozen=True)
