@@ -51,6 +51,7 @@ __all__ = [
     "negative",
     "null",
     "number",
+    "only",
     "parse_sql",
     "quote",
     "rank_of",
@@ -379,6 +380,12 @@ def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> 
         *(exp.alias_(value, name, quoted=True, copy=False) for name, value in added.items()),
     ]
     return exp.Subquery(this=_from(columns, relation), alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+
+
+def only(relation: str | Expression, condition: Expression) -> Expression:
+    """The rows of a relation that meet a condition, as something that can stand in FROM again."""
+    rows = _from([exp.Star()], relation).where(condition, copy=False)
+    return exp.Subquery(this=rows, alias=exp.TableAlias(this=exp.to_identifier("rows_")))
 
 
 def select(

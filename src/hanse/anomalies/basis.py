@@ -1,10 +1,12 @@
-"""What an artifact keeps so that its model can score: found in two scans at training, or told with the model."""
+"""What an artifact keeps so that its model can score: found at training, or told with the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from hanse import expressions as e
 from hanse.anomalies.profile import Clustering, ClusterProfile, profile_of, spread_observation, spreads_of
@@ -71,15 +73,19 @@ class ScoreBasis:
         return cls(profile, quantiles, ordinary)
 
 
-def fit_basis(model: Model, features: Sequence[str], holder: Holder, *, weighted: bool) -> ScoreBasis:
-    """Two scans of the training rows: one for the clusters' spread, one for the scores.
+def fit_basis(
+    model: Model, features: Sequence[str], holder: Holder, sample: Holder | None = None, *, weighted: bool
+) -> ScoreBasis:
+    """What scores need: the clusters' spread, and a sketch of the training rows' scores.
 
-    Far clusters that are tight take one more, for a spread that keeps its digits.
+    One scan for the spread, where training has not found it on its way, and a second one, where it needs more digits;
+    one scan for the scores.
 
     Args:
         model: that was trained.
         features: the columns of the training rows.
         holder: observes the training rows.
+        sample: observes enough of them for quantiles; all without it.
         weighted: whether they have weights.
 
     Returns:
@@ -95,12 +101,15 @@ def fit_basis(model: Model, features: Sequence[str], holder: Holder, *, weighted
     else:
         return ScoreBasis()
     scored = scoring.over([e.column(f) for f in features])
-    total = holder(histogram(scored.outputs["anomaly_score"], scored.let, weighted=weighted))
+    total = (sample or holder)(histogram(scored.outputs["anomaly_score"], scored.let, weighted=weighted))
     return ScoreBasis(profile, quantiles_of(total), scoring.ordinary)
 
 
 def _spreads(model: Clustering, features: Sequence[str], holder: Holder, weighted: bool) -> FloatArray:
     """(k, d) spread of each feature about its cluster's centroid."""
+    found = [c.spread for c in model.clusters if c.spread is not None]
+    if len(found) == len(model.clusters):
+        return np.stack(found)
     spreads = None
     for exact in (False, True):
         if spreads is None:

@@ -31,6 +31,10 @@ class Engine(Protocol):
         """Compute an observation over a relation: one SELECT."""
         ...
 
+    def every(self, relation: str, step: int) -> str | e.Expression:
+        """One row in ``step``, spread evenly over a table; the table itself for a step below 2."""
+        ...
+
     def columns(self, sql: str) -> Mapping[str, str]:
         """The columns that a query gives: engine type text by name."""
         ...

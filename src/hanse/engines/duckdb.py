@@ -22,7 +22,7 @@ from hanse.errors import (
     nearest,
 )
 from hanse.estimator import Observation
-from hanse.expressions import Expression, call, parse_sql, quote, string, written
+from hanse.expressions import Expression, call, only, parse_sql, quote, string, written
 from hanse.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -206,6 +206,10 @@ class DuckDB:
     def error(self, message: str) -> Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
         return call("error", string(message))
+
+    def every(self, relation: str, step: int) -> str | Expression:
+        """One row in ``step``, spread evenly over a table; the table itself for a step below 2."""
+        return relation if step < 2 else only(relation, self.parse(f"rowid % {step} = 0"))
 
     def observe(self, relation: str | Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""

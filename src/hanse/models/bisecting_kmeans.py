@@ -48,6 +48,7 @@ __all__ = ["BisectingKMeans"]
 
 _AUTO_STARTS = 8  # outcomes of the first split that are carried on
 _SETTLED_SQ = 2e-4  # a pair is settled when its next step would gain less than this share of the inertia
+_TOLD = 1e-9  # a variance of at least this share of the mean square keeps six digits of it
 _EXACT = 1e-5  # inertia of at least this share of the sum of squares keeps ten digits of it
 _NOTHING = 1e-14  # a cluster whose variance is this share of its squared size is one point, to rounding
 
@@ -133,8 +134,9 @@ class BisectingKMeans:
         Returns:
             ``moments``: ``count`` (), ``weight`` () and ``sum`` (d,) about zero. ``spread``: for each leaf to open also
             ``square`` () and ``cross`` (d (d + 1) / 2,), the upper triangle of the sum of outer products. ``cells`` and
-            ``step``: for each cell or side ``count``, ``weight``, ``sum``, ``square``. ``final``: for each leaf
-            ``inertia`` (). All but the first about ``origin``, in feature units and their squares.
+            ``step``: for each cell or side ``count``, ``weight``, ``sum``, ``square``; with sketches, ``square`` of a
+            ``step`` is (d,), by feature. ``final``: for each leaf ``inertia`` (). All but the first about ``origin``,
+            in feature units and their squares.
         """
         rows = [e.column(f) for f in state.features]
         if state.phase == "final":
@@ -147,6 +149,9 @@ class BisectingKMeans:
         if state.phase == "spread":
             pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
             aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+        if state.phase == "step" and self.sketches:
+            squares = tuple(self._weighted(e.square(c.copy())) for c in z)
+            aggregates["square"] = Aggregate(squares, (len(z),))
         targets = state.moving if state.phase == "step" else state.opening
         if state.phase == "cells":
             offset = 0
@@ -342,6 +347,15 @@ class BisectingKMeans:
 
     # -- the result ---------------------------------------------------------------------------
 
+    def _spread_of(self, node: Node) -> FloatArray | None:
+        """(d,) a leaf's deviations; None where its sums do not tell them, or not to enough digits."""
+        if node.by_feature is None or node.sums is None or self.geometry.name != "euclidean":
+            return None
+        square = node.by_feature / node.weight
+        variance = square - (node.sums / node.weight) ** 2
+        exact = np.all((variance >= _TOLD * square) | (square == 0))
+        return np.sqrt(np.maximum(variance, 0.0)) if exact else None
+
     def model(self, state: BisectingState) -> BisectingModel:
         """The finished model; clusters are numbered by size, the largest is 0."""
         assert state.inertia is not None  # the state is done
@@ -352,6 +366,7 @@ class BisectingKMeans:
                 int(state.tree[n].count),
                 state.tree[n].weight,
                 float(i),
+                self._spread_of(state.tree[n]),
             )
             for n, i in zip(leaves, state.inertia, strict=True)
         ]

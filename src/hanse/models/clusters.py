@@ -25,12 +25,14 @@ class Cluster:
         count: rows.
         weight: the sum of the rows' weights.
         inertia: weighted sum of the rows' distances about the centroid (squared Euclidean, or 1 - cos).
+        spread: (d,) standard deviations about the centroid, where training has found them on its way; not stored.
     """
 
     centroid: FloatArray
     count: int
     weight: float
     inertia: float
+    spread: FloatArray | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain data."""

@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from hanse import expressions as e
 from hanse.models.geometry import Geometry
 from hanse.models.starts import Branch
@@ -35,6 +37,7 @@ class Node:
         weight: sum of the rows' weights.
         sums: (d,) weighted sum of the rows about the origin.
         squares: weighted sum of their squared lengths; None while nobody has summed them.
+        by_feature: (d,) the same sum, feature by feature, where it was taken so.
         pair: (2, d) centroids about the origin that part the two sides; None for a leaf.
         sides: the two nodes below.
         tried: whether opening it has been tried; a leaf that was tried cannot be divided.
@@ -48,6 +51,7 @@ class Node:
     weight: float = 0.0
     sums: FloatArray | None = None
     squares: float | None = None
+    by_feature: FloatArray | None = None
     pair: FloatArray | None = None
     sides: tuple[int, int] | None = None
     tried: bool = False
@@ -193,13 +197,15 @@ def _by_size(
 
 
 def filled(node: Node, total: Statistics, i: int) -> Node:
-    """The node with the sums of cell ``i``."""
+    """The node with the sums of cell ``i``, whose squares are summed by feature or over all of them."""
+    squares = np.asarray(total["square"][i])
     return replace(
         node,
         count=float(total["count"][i]),
         weight=float(total["weight"][i]),
         sums=total["sum"][i],
-        squares=float(total["square"][i]),
+        squares=float(squares.sum()),
+        by_feature=squares if squares.ndim else None,
     )
 
 
@@ -213,6 +219,7 @@ def joined(node: Node, left: Node, right: Node) -> Node:
         weight=left.weight + right.weight,
         sums=left.sums + right.sums,
         squares=(left.squares or 0.0) + (right.squares or 0.0),
+        by_feature=None,
     )
 
 

@@ -28,6 +28,7 @@ from hanse.types import Progress
 
 __all__ = ["Learner", "LoadedModel", "Trained"]
 
+_SCORED_ROWS = 100_000  # of so many rows, or a few more, quantiles of scores are taken
 _ROWS = "hanse_rows_"
 
 
@@ -143,7 +144,13 @@ class Learner:
             inner = [f"f{i}" for i in range(len(names))]
             spread, begun = survey(self.engine, rows, inner, names, estimator)
             trained = train(estimator, inner, [lambda o: self.engine.observe(rows, o)], progress, begun)
-            basis = fit_basis(trained.model, inner, lambda o: self.engine.observe(rows, o), weighted=WEIGHT in roles)
+            basis = fit_basis(
+                trained.model,
+                inner,
+                lambda o: self.engine.observe(rows, o),
+                lambda o: self.engine.observe(self.engine.every(rows, int(spread["rows"]) // _SCORED_ROWS), o),
+                weighted=WEIGHT in roles,
+            )
         model = trained.model.to_json()
         model["features"] = list(names)
         artifact = Artifact(
