@@ -27,6 +27,10 @@ def connect(
     threads: int | None = None,
     registry: str | Path | None = None,
     federation: str | Path | None = None,
+    engine: str = "duckdb",
+    spark: Any = None,
+    master: str | None = None,
+    remote: str | None = None,
 ) -> Session:
     """Open a workspace.
 
@@ -36,8 +40,13 @@ def connect(
         threads: of the engine; all cores without it.
         federation: the coordinator's file, for silos over a broker.
         registry: where models are kept, a file or a SQLAlchemy URL; the workspace's own without it.
+        engine: ``duckdb``, or ``spark``.
+        spark: a session of pyspark's to use, with its catalog.
+        master: start Spark there (``local[2]``, ``yarn`` ...); tables are kept in the workspace.
+        remote: a Spark Connect server, ``sc://host:15002``.
 
     Raises:
+        UsageError: an unknown engine, arguments that do not fit it, or pyspark or Java that is missing.
         WorkspaceError: the workspace is locked, corrupt or cannot be written.
     """
     from hanse.collector import patient
@@ -45,7 +54,17 @@ def connect(
     with patient():
         from hanse.session import Session
 
-    return Session(workspace, memory_limit=memory_limit, threads=threads, registry=registry, federation=federation)
+    return Session(
+        workspace,
+        memory_limit=memory_limit,
+        threads=threads,
+        registry=registry,
+        federation=federation,
+        engine=engine,
+        spark=spark,
+        master=master,
+        remote=remote,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -18,6 +18,7 @@ __all__ = [
     "above",
     "absolute",
     "add",
+    "array",
     "as_double",
     "as_text",
     "as_whole",
@@ -31,6 +32,7 @@ __all__ = [
     "column",
     "derived",
     "divide",
+    "divisions_by",
     "dot",
     "equal",
     "exponential",
@@ -46,6 +48,7 @@ __all__ = [
     "known",
     "least",
     "log",
+    "lifted_numbers",
     "log1p_abs",
     "multiply",
     "negative",
@@ -55,6 +58,7 @@ __all__ = [
     "parse_sql",
     "quote",
     "rank_of",
+    "raw",
     "root",
     "rounded",
     "row_count",
@@ -224,6 +228,11 @@ def case(branches: Iterable[tuple[Expression, Expression]], otherwise: Expressio
     return exp.Case(ifs=ifs, default=otherwise) if ifs else (otherwise or exp.Null())
 
 
+def array(items: Iterable[Expression]) -> Expression:
+    """An array of ``items``."""
+    return exp.Array(expressions=list(items))
+
+
 def string(value: str) -> Expression:
     """A text; quotes within are escaped by whoever writes the expression out."""
     return exp.Literal.string(value)
@@ -330,6 +339,34 @@ def written(expression: Expression, dialect: str, *, copy: bool = True) -> str:
     return expression.sql(dialect=_dialect(dialect), copy=copy, comments=False)
 
 
+def raw(sql: str) -> Expression:
+    """A query's text, to stand in another one as it is."""
+    return exp.Var(this=sql)
+
+
+def divisions_by(function: str, tree: Expression) -> Expression:
+    """``tree`` with each quotient as a call of ``function``, where the divisor is no literal."""
+
+    def rewritten(node: Expression) -> Expression:
+        if isinstance(node, exp.Div) and not isinstance(node.expression, exp.Literal):
+            return call(function, node.this, node.expression)
+        return node
+
+    return tree.transform(rewritten, copy=False)
+
+
+def lifted_numbers(tree: Expression, place: Callable[[int], Expression]) -> list[float]:
+    """Take the doubles out of a tree: the i-th becomes ``place(i)``; equal ones are taken once.
+
+    An engine that compiles each text anew then sees the same text in every round of training.
+    """
+    found: dict[str, int] = {}
+    for node in list(tree.find_all(exp.Literal)):
+        if not node.is_string and "e" in node.name:
+            node.replace(place(found.setdefault(node.name, len(found))))
+    return [float(text) for text in found]
+
+
 def parse_sql(text: str, dialect: str) -> Expression:
     """Text that an engine's dialect wrote, as a tree again."""
     import sqlglot
@@ -419,8 +456,12 @@ def struct_fields(kind: str, dialect: str) -> dict[str, str]:
 
     >>> struct_fields("STRUCT(a INTEGER, b VARCHAR[])", "duckdb")
     {'a': 'INT', 'b': 'TEXT[]'}
+    >>> struct_fields("STRUCT<a: INT, b: ARRAY<STRING>>", "spark")
+    {'a': 'INT', 'b': 'ARRAY<STRING>'}
     """
-    if not kind.upper().startswith("STRUCT(") or kind.endswith("]"):
+    if kind.startswith("STRUCT<"):
+        dialect = "spark"
+    elif not kind.upper().startswith("STRUCT(") or kind.endswith("]"):
         return {}
     fields = exp.DataType.build(kind, dialect=dialect).expressions
     return {field.name: field.args["kind"].sql(dialect=dialect) for field in fields}

@@ -73,6 +73,25 @@ ThreadsOption = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the engine; all cores without it.")
 ]
 
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="duckdb|spark", help="What runs the statements; spark needs --master or --remote."
+    ),
+]
+MasterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--master",
+        metavar="MASTER",
+        help="Start Spark there: local[2], yarn ... Its tables are kept in the workspace.",
+    ),
+]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option("--remote", metavar="URL", help="A Spark Connect server, sc://host:15002, with its own catalog."),
+]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -118,19 +137,23 @@ def run(
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
     federation: FederationOption = None,
+    engine: EngineOption = "duckdb",
+    master: MasterOption = None,
+    remote: RemoteOption = None,
 ) -> Action:
     """Run SQL scripts in one session: temporary tables and SET last from file to file.
 
     \b
     hanse run 01_features.sql 02_train.sql -w shop --param start_date=2011-10-01
     hanse run features.sql --into customer_features
+    hanse run train.sql --engine spark --master local[2]
     cat report.sql | hanse run - --format csv > report.csv
     """
 
     def action() -> None:
         from hanse.cli import commands
 
-        place = commands.Place(workspace, memory_limit, threads, federation)
+        place = commands.Place(workspace, memory_limit, threads, federation, engine, master, remote)
         commands.run_files(files, place, param or [], into, format, rows)
 
     return action
@@ -147,6 +170,9 @@ def sql(
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
     federation: FederationOption = None,
+    engine: EngineOption = "duckdb",
+    master: MasterOption = None,
+    remote: RemoteOption = None,
 ) -> Action:
     """Run statements given as an argument.
 
@@ -159,7 +185,7 @@ def sql(
     def action() -> None:
         from hanse.cli import commands
 
-        place = commands.Place(workspace, memory_limit, threads, federation)
+        place = commands.Place(workspace, memory_limit, threads, federation, engine, master, remote)
         commands.run_text(text, place, param or [], into, format, rows)
 
     return action
@@ -172,6 +198,9 @@ def shell(
     rows: RowsOption = 40,
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = "duckdb",
+    master: MasterOption = None,
+    remote: RemoteOption = None,
 ) -> Action:
     """Type statements and see their results; \\? in the shell lists what else it understands.
 
@@ -183,7 +212,8 @@ def shell(
     def action() -> None:
         from hanse.cli import commands
 
-        commands.open_shell(commands.Place(workspace, memory_limit, threads), param or [], rows)
+        place = commands.Place(workspace, memory_limit, threads, None, engine, master, remote)
+        commands.open_shell(place, param or [], rows)
 
     return action
 
@@ -200,6 +230,9 @@ def load(
     ] = True,
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = "duckdb",
+    master: MasterOption = None,
+    remote: RemoteOption = None,
 ) -> Action:
     """Load files into a table of the workspace; columns of several files are matched by name.
 
@@ -211,7 +244,8 @@ def load(
     def action() -> None:
         from hanse.cli import commands
 
-        commands.load(table, files, commands.Place(workspace, memory_limit, threads), replace)
+        place = commands.Place(workspace, memory_limit, threads, None, engine, master, remote)
+        commands.load(table, files, place, replace)
 
     return action
 

@@ -34,12 +34,19 @@ class Place:
         workspace: of ``--workspace``; None for the environment's or the default.
         memory_limit: of the engine, as ``2GB``.
         threads: of the engine.
+        federation: the coordinator's file.
+        engine: ``duckdb`` or ``spark``.
+        master: where to start Spark.
+        remote: a Spark Connect server.
     """
 
     workspace: str | None
     memory_limit: str | None = None
     threads: int | None = None
     federation: str | None = None
+    engine: str = "duckdb"
+    master: str | None = None
+    remote: str | None = None
 
     @property
     def path(self) -> Path | None:
@@ -60,7 +67,15 @@ class Place:
         path = self.path
         if self.workspace is None and path is not None and not path.exists() and sys.stderr.isatty():
             note(f"new workspace {path} (choose another with --workspace)")
-        return hanse.connect(path, memory_limit=self.memory_limit, threads=self.threads, federation=self.federation)
+        return hanse.connect(
+            path,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            federation=self.federation,
+            engine=self.engine.lower(),
+            master=self.master,
+            remote=self.remote,
+        )
 
 
 def run_files(

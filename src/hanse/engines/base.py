@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -11,20 +12,34 @@ from hanse import expressions as e
 from hanse.estimator import Observation
 from hanse.statistics import FloatArray, Statistics
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["Engine", "observation_query", "statistics_of"]
 
 
 class Engine(Protocol):
-    """A database that holds a data holder's rows."""
+    """A database that holds a data holder's rows.
+
+    Text is in the engine's dialect, but that names may be quoted as in standard SQL (:func:`hanse.expressions.quote`).
+    """
 
     dialect: ClassVar[str]
 
-    def query(self, sql: str) -> Any:
+    def close(self) -> None:
+        """Let go of the database; temporary tables are gone."""
+        ...
+
+    def query(self, sql: str) -> pa.RecordBatchReader:
         """Run a query; a stream of record batches."""
         ...
 
-    def execute(self, sql: str) -> None:
-        """Run a statement that gives no rows."""
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query that gives few rows."""
+        ...
+
+    def explain(self, sql: str) -> list[tuple[str, str]]:
+        """How a query would be run: parts and their text."""
         ...
 
     def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
@@ -35,8 +50,72 @@ class Engine(Protocol):
         """One row in ``step``, spread evenly over a table; the table itself for a step below 2."""
         ...
 
-    def columns(self, sql: str) -> Mapping[str, str]:
-        """The columns that a query gives: engine type text by name."""
+    def columns(self, sql: str, *, unique: bool = True) -> Mapping[str, str]:
+        """The columns that a query gives: engine type text by name; ``unique``: two of one name are an error."""
+        ...
+
+    def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
+        """A table's or view's columns by the parts of its name, in any case; None if there is none."""
+        ...
+
+    def relations(self) -> Sequence[str]:
+        """Every table's and view's name, Hanse's own scratch tables left out."""
+        ...
+
+    def is_view(self, parts: Sequence[str]) -> bool:
+        """Whether a relation is a view."""
+        ...
+
+    def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
+        """CREATE TABLE AS, all or nothing; returns its rows."""
+        ...
+
+    def create_empty(
+        self, parts: Sequence[str], columns: Sequence[str], *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE TABLE with columns as ``"name" TYPE``."""
+        ...
+
+    def create_view(
+        self, parts: Sequence[str], columns: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE VIEW; ``columns``, where there are any, rename those of the query."""
+        ...
+
+    def insert(self, parts: Sequence[str], columns: Sequence[str], sql: str) -> int:
+        """INSERT, all or nothing; returns how many rows."""
+        ...
+
+    def drop(self, parts: Sequence[str], *, view: bool = False) -> None:
+        """DROP TABLE, or DROP VIEW."""
+        ...
+
+    def keep(self, name: str, sql: str) -> None:
+        """Keep a query's rows, to be read again and again under a name, until :meth:`forget`."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Let go of what :meth:`keep` kept; harmless where it is gone."""
+        ...
+
+    def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:
+        """Put files of one format into a table; returns rows."""
+        ...
+
+    def register(self, table: str, rows: Any) -> None:
+        """Copy an Arrow table, or a pandas or polars frame, into a temporary table."""
+        ...
+
+    def text(self, expression: e.Expression) -> str:
+        """An expression as this engine writes it."""
+        ...
+
+    def parse(self, sql: str) -> Any:
+        """A query in this engine's dialect as a tree that can stand in another."""
+        ...
+
+    def error(self, message: str) -> e.Expression:
+        """An expression that stops the query with ``message`` when a row reaches it."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,15 +11,14 @@ import duckdb
 import numpy as np
 
 from hanse.engines.base import observation_query, statistics_of
+from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
     CancelledError,
     DataError,
     EngineError,
     HanseError,
-    UsageError,
     WorkspaceError,
-    nearest,
 )
 from hanse.estimator import Observation
 from hanse.expressions import Expression, call, only, parse_sql, quote, string, written
@@ -130,8 +129,46 @@ class DuckDB:
             found[name] = kind
         return found
 
-    def create(self, sql: str) -> int:
-        """Run a CREATE TABLE AS or INSERT, all or nothing; returns its rows."""
+    def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
+        """CREATE TABLE AS, all or nothing; returns its rows."""
+        return self._counted(f"CREATE {_kind('TABLE', replace, temporary)} {_name(parts)} AS {sql}")
+
+    def create_empty(
+        self, parts: Sequence[str], columns: Sequence[str], *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE TABLE with columns as ``"name" TYPE``."""
+        self.execute(f"CREATE {_kind('TABLE', replace, temporary)} {_name(parts)} ({', '.join(columns)})")
+
+    def create_view(
+        self, parts: Sequence[str], columns: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE VIEW; ``columns``, where there are any, rename those of the query."""
+        named = f" ({', '.join(quote(c) for c in columns)})" if columns else ""
+        self.execute(f"CREATE {_kind('VIEW', replace, temporary)} {_name(parts)}{named} AS {sql}")
+
+    def insert(self, parts: Sequence[str], columns: Sequence[str], sql: str) -> int:
+        """INSERT, all or nothing; returns how many rows."""
+        named = f" ({', '.join(quote(c) for c in columns)})" if columns else ""
+        return self._counted(f"INSERT INTO {_name(parts)}{named} {sql}")
+
+    def drop(self, parts: Sequence[str], *, view: bool = False) -> None:
+        """DROP TABLE, or DROP VIEW."""
+        self.execute(f"DROP {'VIEW' if view else 'TABLE'} {_name(parts)}")
+
+    def keep(self, name: str, sql: str) -> None:
+        """Keep a query's rows in a temporary table until :meth:`forget`."""
+        self.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+
+    def forget(self, name: str) -> None:
+        """Let go of what :meth:`keep` kept; harmless where it is gone."""
+        with suppress(HanseError):
+            self.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def explain(self, sql: str) -> list[tuple[str, str]]:
+        """How a query would be run."""
+        return [(str(key), str(text)) for key, text, *_ in self.rows(f"EXPLAIN {sql}")]
+
+    def _counted(self, sql: str) -> int:
         rows = self.rows(sql)
         return int(rows[0][0]) if rows else 0
 
@@ -141,10 +178,10 @@ class DuckDB:
         Raises:
             UsageError: no file, an unknown ending, or a file that is not there.
         """
-        reader = _reader(files)
+        reader = _READERS[format_of(files)]
         names = ", ".join(_literal(str(f)) for f in files)
-        what = "OR REPLACE TABLE" if replace else "TABLE"
-        return self.create(f"CREATE {what} {quote(table)} AS SELECT * FROM {reader}([{names}], union_by_name = true)")
+        query = f"SELECT * FROM {reader}([{names}], union_by_name = true)"
+        return self.create_table([table], query, replace=replace)
 
     def register(self, table: str, rows: Any) -> None:
         """Copy an Arrow table, or a pandas or polars frame, into a temporary table."""
@@ -177,10 +214,9 @@ class DuckDB:
 
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
         """A table's or view's columns by the parts of its name, in any case; None if there is none."""
-        name = ".".join(quote(part) for part in parts)
         with _translated(self.database):
             try:
-                found = self._work.run(lambda: self._connection.execute(f"DESCRIBE {name}").fetchall())
+                found = self._work.run(lambda: self._connection.execute(f"DESCRIBE {_name(parts)}").fetchall())
             except duckdb.CatalogException:
                 return None
         return {column: kind for column, kind, *_ in found}
@@ -274,31 +310,15 @@ def _translate(message: str, database: str, *, opening: bool) -> HanseError:
     return EngineError(first)
 
 
-_READERS = {
-    ".parquet": "read_parquet",
-    ".csv": "read_csv",
-    ".json": "read_json",
-    ".jsonl": "read_json",
-    ".ndjson": "read_json",
-}
+_READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
 
 
-def _reader(files: Sequence[Path]) -> str:
-    """DuckDB's function for files of one format."""
-    if not files:
-        raise UsageError("no file to load: name at least one")
-    readers = set()
-    for file in files:
-        suffixes = [s.lower() for s in file.suffixes]
-        suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
-        if suffix not in _READERS:
-            raise UsageError(f"{file}: unknown ending {suffix or '(none)'}; {nearest(suffix or '?', _READERS)}")
-        if not any(ch in str(file) for ch in "*?[") and not file.exists():
-            raise UsageError(f"{file} does not exist: check the path")
-        readers.add(_READERS[suffix])
-    if len(readers) > 1:
-        raise UsageError("the files are of several formats: load them into a table each")
-    return readers.pop()
+def _name(parts: Sequence[str]) -> str:
+    return ".".join(quote(part) for part in parts)
+
+
+def _kind(noun: str, replace: bool, temporary: bool) -> str:
+    return f"{'OR REPLACE ' * replace}{'TEMP ' * temporary}{noun}"
 
 
 def _literal(text: str) -> str:

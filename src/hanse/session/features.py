@@ -14,7 +14,7 @@ from hanse.transforms.chain import Chain
 __all__ = ["base_columns", "bind_features", "default_steps"]
 
 _NUMBERS = re.compile(r"^(U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|REAL|DOUBLE|DECIMAL\(.*\)|BIGNUM)$")
-_TEXT = re.compile(r"^(VARCHAR|TEXT|UUID|ENUM\(.*\))$")
+_TEXT = re.compile(r"^(VARCHAR(\(\d+\))?|CHAR\(\d+\)|STRING|TEXT|UUID|ENUM\(.*\))$")
 _LEFT_OUT = re.compile(r"^(DATE|TIME|TIMESTAMP|INTERVAL)")
 
 

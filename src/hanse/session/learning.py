@@ -14,7 +14,7 @@ from hanse import __version__
 from hanse import expressions as e
 from hanse.anomalies.basis import ScoreBasis, fit_basis
 from hanse.artifact import Artifact, ModelInfo
-from hanse.engines.duckdb import DuckDB
+from hanse.engines.base import Engine
 from hanse.errors import BindError, DataError, HanseError, Position, nearest
 from hanse.estimator import TARGET, WEIGHT, Model, train
 from hanse.models.catalog import estimator_of, model_from_json
@@ -71,7 +71,7 @@ class Learner:
         strict_binding: every mismatch of columns and features is an error.
     """
 
-    engine: DuckDB
+    engine: Engine
     strict_binding: bool = False
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -80,11 +80,10 @@ class Learner:
         """A temporary table for as long as it is needed."""
         name = f"{_ROWS}{next(self._numbers)}"
         try:
-            self.engine.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+            self.engine.keep(name, sql)
             yield name
         finally:
-            with contextlib.suppress(HanseError):
-                self.engine.execute(f"DROP TABLE IF EXISTS {name}")
+            self.engine.forget(name)
 
     # -- training -----------------------------------------------------------------------------
 
@@ -247,8 +246,8 @@ class Learner:
         return query, dict(self.engine.columns(query))
 
     def _value(self, column: Column) -> str:
-        texts = [self.engine.text(x.expression) for x in column.elements]
-        return f"[{', '.join(texts)}]" if column.vector else texts[0]
+        values = [x.expression for x in column.elements]
+        return self.engine.text(e.array(values) if column.vector else values[0])
 
 
 def _check_inputs(spec: StepSpec, read: Sequence[str], base: Mapping[str, Column], columns: Mapping[str, str]) -> None:

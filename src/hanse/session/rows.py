@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hanse import expressions as e
-from hanse.engines.duckdb import DuckDB
+from hanse.engines.base import Engine
 from hanse.errors import DataError
 from hanse.estimator import SUPERVISED, TARGET, WEIGHT, Aggregate, Observation
 from hanse.statistics import FloatArray, Statistics
@@ -28,7 +28,7 @@ _FEW_ROWS = 1001  # an odd number, so that a median is one of them
 class Rows:
     """Rows of the engine, as transforms see them while they are fitted."""
 
-    engine: DuckDB
+    engine: Engine
     relation: str
 
     def observe(self, observation: Observation) -> Statistics:
@@ -47,7 +47,7 @@ class Rows:
 
 
 def survey(
-    engine: DuckDB, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any
+    engine: Engine, relation: str, inner: Sequence[str], names: Sequence[str], estimator: Any
 ) -> tuple[dict[str, Any], tuple[Any, Statistics]]:
     """One scan that finds out whether all rows are numbers; a second one counts those that are not.
 
@@ -115,7 +115,7 @@ def survey(
     return {"rows": count, "constant": (found["away"] == 0).tolist()}, (state, taken_along)
 
 
-def _middle(engine: DuckDB, relation: str, inner: Sequence[str]) -> FloatArray:
+def _middle(engine: Engine, relation: str, inner: Sequence[str]) -> FloatArray:
     """(d,) the medians of a few rows, 0 where they are no numbers; a constant feature's is exactly its value."""
     medians = ", ".join(f"median({f})" for f in inner)
     rows = engine.rows(f"SELECT {medians} FROM (SELECT * FROM {relation} LIMIT {_FEW_ROWS}) AS few_rows")
@@ -136,7 +136,7 @@ def needed_of(features: Sequence[e.Expression], model: Any) -> list[e.Expression
 
 
 def bad_features(
-    engine: DuckDB, relation: str, needed: Sequence[e.Expression], names: Sequence[str]
+    engine: Engine, relation: str, needed: Sequence[e.Expression], names: Sequence[str]
 ) -> DataError | None:
     """Count the rows in which a feature is NULL or not finite, or that have no direction.
 

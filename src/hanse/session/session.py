@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanse.collector import leave_quickly, patient
+from hanse.engines.base import Engine
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
 from hanse.session import statements
 from hanse.session.learning import Learner
 from hanse.session.result import Result, Stream
+from hanse.session.spark import spark_engine
 from hanse.sql import nodes
 from hanse.sql.parser import parse
 from hanse.types import Parameters, Progress, Value
@@ -43,8 +45,13 @@ class Session:
         threads: of the engine; all cores without it.
         federation: the coordinator's file, for silos over a broker.
         registry: where models are kept, a file or a SQLAlchemy URL; the workspace's own ``registry.sqlite`` without it.
+        engine: ``duckdb``, or ``spark``.
+        spark: a session of pyspark's to use, with its catalog.
+        master: start Spark there (``local[2]``, ``yarn`` ...); tables are kept in the workspace.
+        remote: a Spark Connect server, ``sc://host:15002``.
 
     Raises:
+        UsageError: an unknown engine, arguments that do not fit it, or pyspark or Java that is missing.
         WorkspaceError: the workspace is locked, corrupt or cannot be written.
 
     >>> from hanse.session import Session
@@ -61,12 +68,21 @@ class Session:
         threads: int | None = None,
         registry: str | Path | None = None,
         federation: str | Path | None = None,
+        engine: str = "duckdb",
+        spark: Any = None,
+        master: str | None = None,
+        remote: str | None = None,
     ) -> None:
         self._registry_target = registry
         self._federation_file = federation
         self._federation: Federation | None = None
         self.workspace = Workspace.open(workspace)
-        self.engine = DuckDB(self.workspace.warehouse, memory_limit=memory_limit, threads=threads)
+        self.engine: Engine
+        if engine == "spark":
+            self.engine = spark_engine(self.workspace, spark, master, remote, memory_limit, threads)
+        else:
+            _check_engine(engine, spark=spark, master=master, remote=remote)
+            self.engine = DuckDB(self.workspace.warehouse, memory_limit=memory_limit, threads=threads)
         self.learner = Learner(self.engine)
         self._registry: Registry | None = None
         self._open_stream: weakref.ref[Stream] | None = None
@@ -263,6 +279,14 @@ class Session:
     def settings(self) -> Mapping[str, Value]:
         """What ``SET`` can set, and its values."""
         return {"strict_binding": self.learner.strict_binding}
+
+
+def _check_engine(engine: str, **given: Any) -> None:
+    if engine != "duckdb":
+        raise UsageError(f"engine {engine!r}: {nearest(engine, ('duckdb', 'spark'))}")
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} is for engine spark, and the engine is duckdb: say engine = 'spark' too")
 
 
 SETTINGS = ("strict_binding",)

@@ -46,7 +46,7 @@ def execute(
 def _select(call: Call, statement: nodes.Query) -> Outcome:
     prepared = call.planner().prepare(statement.tree, unique=call.into is not None)
     if call.into is not None:
-        return _store(call, (call.into,), prepared, "OR REPLACE TABLE", "create_table")
+        return _store(call, (call.into,), prepared, "create_table", replace=True)
     engine = call.session.engine
     try:
         return Outcome("select", engine.query(prepared.sql), prepared.warnings, prepared.explained)
@@ -54,12 +54,12 @@ def _select(call: Call, statement: nodes.Query) -> Outcome:
         raise prepared.explained(error) from error
 
 
-def _store(call: Call, parts: Sequence[str], prepared: Prepared, what: str, kind: str) -> Outcome:
-    """CREATE ``what`` AS a prepared query; all or nothing."""
-    engine = call.session.engine
-    name = ".".join(e.quote(p) for p in parts)
+def _store(
+    call: Call, parts: Sequence[str], prepared: Prepared, kind: str, *, replace: bool, temporary: bool = False
+) -> Outcome:
+    """CREATE TABLE AS a prepared query; all or nothing."""
     try:
-        rows = engine.create(f"CREATE {what} {name} AS {prepared.sql}")
+        rows = call.session.engine.create_table(parts, prepared.sql, replace=replace, temporary=temporary)
     except HanseError as error:
         raise prepared.explained(error) from error
     shown = rows_of(["table", "rows"], [[".".join(parts), rows]])
@@ -76,20 +76,20 @@ def _create_table(call: Call, statement: nodes.CreateTable) -> Outcome:
     if existing is not None and not statement.or_replace:
         cure = "DROP TABLE it first, or write CREATE OR REPLACE TABLE or CREATE TABLE IF NOT EXISTS"
         raise BindError(f"table {statement.name} exists already", cure, statement.name.position)
-    what = f"{'OR REPLACE ' * statement.or_replace}{'TEMP ' * statement.temporary}TABLE"
+    how = {"replace": statement.or_replace, "temporary": statement.temporary}
     if statement.query is None:
-        columns = ", ".join(
+        columns = [
             f"{e.quote(c.name.text)} {c.type.sql(dialect=engine.dialect)}{'' if c.nullable else ' NOT NULL'}"
             for c in statement.columns
-        )
-        engine.execute(f"CREATE {what} {'.'.join(e.quote(p) for p in parts)} ({columns})")
+        ]
+        engine.create_empty(parts, columns, **how)
         return Outcome(statement.kind, rows_of(["table", "rows"], [[str(statement.name), 0]]))
     prepared = call.planner().prepare(statement.query)
     if statement.transform:
         steps = step_specs(statement.transform, call.parameters)
         sql, made = call.session.learner.transformed(prepared.sql, prepared.columns, steps)
         prepared = Prepared(prepared.tree, sql, made, prepared.warnings, prepared.explain)
-    return _store(call, parts, prepared, what, statement.kind)
+    return _store(call, parts, prepared, statement.kind, **how)
 
 
 def _create_view(call: Call, statement: nodes.CreateView) -> Outcome:
@@ -105,10 +105,9 @@ def _create_view(call: Call, statement: nodes.CreateView) -> Outcome:
     if statement.columns and len(statement.columns) != len(prepared.columns):
         what = f"view {statement.name} names {len(statement.columns)} columns, its query gives {len(prepared.columns)}"
         raise BindError(what, "name as many", statement.columns[0].position)
-    named = f" ({', '.join(e.quote(c.text) for c in statement.columns)})" if statement.columns else ""
-    what = f"{'OR REPLACE ' * statement.or_replace}{'TEMP ' * statement.temporary}VIEW"
-    name = ".".join(e.quote(p) for p in statement.name.parts)
-    engine.execute(f"CREATE {what} {name}{named} AS {prepared.sql}")
+    columns = [c.text for c in statement.columns]
+    how = {"replace": statement.or_replace, "temporary": statement.temporary}
+    engine.create_view(statement.name.parts, columns, prepared.sql, **how)
     return Outcome(statement.kind, rows_of(["view"], [[str(statement.name)]]), prepared.warnings)
 
 
@@ -131,10 +130,9 @@ def _insert(call: Call, statement: nodes.Insert) -> Outcome:
     if len(prepared.columns) != wanted:
         what = f"INSERT gives {len(prepared.columns)} columns, {statement.name} takes {wanted}"
         raise BindError(what, "give as many", statement.name.position)
-    named = f" ({', '.join(e.quote(known[c.text.lower()]) for c in statement.columns)})" if statement.columns else ""
-    name = ".".join(e.quote(p) for p in statement.name.parts)
+    columns = [known[c.text.lower()] for c in statement.columns]
     try:
-        rows = engine.create(f"INSERT INTO {name}{named} {prepared.sql}")
+        rows = engine.insert(statement.name.parts, columns, prepared.sql)
     except HanseError as error:
         raise prepared.explained(error) from error
     return Outcome(statement.kind, rows_of(["table", "rows"], [[str(statement.name), rows]]), prepared.warnings)
@@ -151,7 +149,7 @@ def _drop(call: Call, statement: nodes.DropTable | nodes.DropView) -> Outcome:
     found = "view" if engine.is_view(statement.name.parts) else "table"
     if found != noun:
         raise BindError(f"{statement.name} is a {found}", f"write DROP {found.upper()}", statement.name.position)
-    engine.execute(f"DROP {noun.upper()} {'.'.join(e.quote(p) for p in statement.name.parts)}")
+    engine.drop(statement.name.parts, view=noun == "view")
     return Outcome(statement.kind, rows_of(["dropped"], [[str(statement.name)]]))
 
 
@@ -175,8 +173,7 @@ def _set(call: Call, statement: nodes.SetOption) -> Outcome:
 
 def _explain(call: Call, statement: nodes.Explain) -> Outcome:
     prepared = call.planner().prepare(statement.statement.tree)
-    plan = call.session.engine.rows(f"EXPLAIN {prepared.sql}")
-    lines = [["sql", prepared.sql], *([str(key), str(text)] for key, text, *_ in plan)]
+    lines = [["sql", prepared.sql], *(list(part) for part in call.session.engine.explain(prepared.sql))]
     return Outcome(statement.kind, rows_of(["part", "text"], lines), prepared.warnings)
 
 

@@ -35,6 +35,11 @@ GENERATED = "hanse_function_"
 class Relations(Protocol):
     """What a database says of its relations; types are the engine's own text."""
 
+    @property
+    def dialect(self) -> str:
+        """What it speaks: ``duckdb`` or ``spark``."""
+        ...
+
     def columns(self, sql: str, *, unique: bool = True) -> Mapping[str, str]:
         """The columns that a query in the engine's dialect gives; ``unique``: two of one name are an error."""
         ...
@@ -130,12 +135,12 @@ class Planner:
             function.replace(exp.to_identifier(name))
             expansions[name] = expansion
             catalog.generated[name] = expansion.columns
-        rendered = render(tree, catalog)
+        rendered = render(tree, catalog, self.engine.dialect)
         if expansions:
             put_in = rendered.transform(lambda node: _put_in(node, expansions), copy=False)
             assert isinstance(put_in, exp.Query)  # only tables in it change
             rendered = put_in
-        sql = to_sql(rendered)
+        sql = to_sql(rendered, self.engine.dialect)
         found = [*warnings]
         explain: list[Callable[[HanseError], HanseError | None]] = []
         for expansion in expansions.values():
@@ -161,8 +166,10 @@ class _Catalog:
             return self.generated[table.name]
         file = file_source(table)
         if file is not None:
+            if self.engine.dialect == "spark":
+                file = exp.Table(this=table.this.copy(), db=table.args["db"].copy())
             try:
-                return self.engine.columns(f"SELECT * FROM {file.sql(dialect='duckdb')}")
+                return self.engine.columns(f"SELECT * FROM {file.sql(dialect=self.engine.dialect)}")
             except EngineError as error:
                 raise BindError(
                     f"file {table.name}: {error}", "check the path and the format", position_of(table)

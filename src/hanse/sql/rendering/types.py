@@ -1,4 +1,4 @@
-"""Spark's types as the renderer knows them, read from and written as DuckDB's type text."""
+"""Spark's types as the renderer knows them, read from an engine's text of them and written as DuckDB's."""
 
 from __future__ import annotations
 
@@ -174,6 +174,10 @@ _FROM_ENGINE = {
     "TIMESTAMP": TIMESTAMP,
     "INTERVAL": INTERVAL,
     "NULL": NULL,
+    "INT": INT,
+    "STRING": STRING,
+    "BINARY": BINARY,
+    "VOID": NULL,
 }
 _FOREIGN = {
     "UTINYINT": SMALLINT,
@@ -184,6 +188,7 @@ _FOREIGN = {
     "UHUGEINT": decimal(38, 0),
     "TIMESTAMP WITH TIME ZONE": TIMESTAMP,
     "TIMESTAMPTZ": TIMESTAMP,
+    "TIMESTAMP_NTZ": TIMESTAMP,
     "TIMESTAMP_S": TIMESTAMP,
     "TIMESTAMP_MS": TIMESTAMP,
     "TIMESTAMP_NS": TIMESTAMP,
@@ -208,7 +213,8 @@ _TO_ENGINE = {
     "interval_months": "INTERVAL",
     "null": "INTEGER",
 }
-_TOKEN = re.compile(r'\s*("(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|[A-Za-z_][A-Za-z0-9_]*|\d+|.)')
+_INTERVALS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
+_TOKEN = re.compile(r'\s*(`(?:[^`]|``)*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|[A-Za-z_][A-Za-z0-9_]*|\d+|.)')
 
 
 def engine_text(type_: Type) -> str:
@@ -229,10 +235,12 @@ def engine_text(type_: Type) -> str:
 
 @lru_cache(maxsize=4096)
 def parse_type(text: str) -> Type:
-    """Read a type as DuckDB's DESCRIBE writes it.
+    """Read a type as DuckDB's DESCRIBE writes it, or as Spark does.
 
     >>> str(parse_type("STRUCT(id VARCHAR, x DOUBLE)[]"))
     'ARRAY<STRUCT<id: STRING, x: DOUBLE>>'
+    >>> str(parse_type("ARRAY<STRUCT<id: STRING, `a b`: MAP<STRING, INT>>>"))
+    'ARRAY<STRUCT<id: STRING, a b: MAP<STRING, INT>>>'
     """
     return _Reader(text).read()
 
@@ -267,6 +275,10 @@ class _Reader:
         word = self.next().strip('"').upper()
         if word in ("STRUCT", "TUPLE", "ROW", "MAP") and self.peek() == "(":
             return self.nested(word)
+        if word in ("STRUCT", "ARRAY", "MAP") and self.peek() == "<":
+            return self.angled(word)
+        if word == "INTERVAL" and self.peek().upper() in _INTERVALS:
+            return self.interval()
         if word == "DECIMAL" and self.peek() == "(":
             numbers = [int(token) for token in self.parenthesised() if token.isdigit()]
             return decimal(numbers[0], numbers[1])
@@ -278,6 +290,29 @@ class _Reader:
         if word in _FROM_ENGINE:
             return _FROM_ENGINE[word]
         return Type("foreign", (_FOREIGN.get(word, Type("unknown", engine=word)),), engine=word)
+
+    def interval(self) -> Type:
+        kind = INTERVAL_MONTHS if self.peek().upper() in ("YEAR", "MONTH") else INTERVAL
+        days = self.peek().upper() == "DAY"
+        units = []
+        while self.peek().upper() in (*_INTERVALS, "TO"):
+            units.append(self.next())
+        return INTERVAL_DAYS if days and len(units) == 1 else kind
+
+    def angled(self, word: str) -> Type:
+        self.next()
+        names: list[str] = []
+        types: list[Type] = []
+        while self.peek() not in (">", ""):
+            if word == "STRUCT":
+                name = self.next()
+                names.append(name[1:-1].replace("``", "`") if name.startswith("`") else name)
+                self.next()
+            types.append(self.read())
+            if self.peek() == ",":
+                self.next()
+        self.next()
+        return Type(word.lower(), tuple(types), tuple(names))
 
     def parenthesised(self) -> list[str]:
         self.next()

@@ -1,0 +1,326 @@
+"""Spark: the rows stay in its catalog and on its executors; only sums, and what a user asks to see, come here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hanse import expressions as e
+from hanse.engines.base import observation_query, statistics_of
+from hanse.engines.files import format_of
+from hanse.engines.spark_arrow import plain_reader
+from hanse.engines.spark_tables import CatalogTables, FolderTables
+from hanse.engines.spark_text import backquoted, name_of, said, type_text
+from hanse.errors import CancelledError, DataError, UsageError
+from hanse.estimator import Observation
+from hanse.statistics import Statistics
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Spark"]
+
+_SCRATCH = "hanse_rows_"
+_UTC = ("UTC", "ETC/UTC", "GMT", "Z", "+00:00", "UCT", "ETC/UCT", "ZULU")
+
+
+class Spark:
+    """A Spark session: the user's own, or one that :func:`hanse.engines.spark_start.start` made.
+
+    Nothing of the session's settings is changed, and none is read but its time zone, which must be UTC where times are
+    used.
+
+    Args:
+        session: of pyspark 4, classic or Connect.
+        folder: where tables are kept from one process to the next; None leaves that to the session's catalog.
+        owned: whether :meth:`close` stops the session.
+    """
+
+    dialect: ClassVar[str] = "spark"
+
+    def __init__(self, session: Any, *, folder: Path | None = None, owned: bool = False) -> None:
+        self._session = session
+        self._owned = owned
+        self._kept: dict[str, Any] = {}
+        self._temporary: dict[str, str] = {}
+        logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error that is raised here
+        with self._translated():
+            self._tables: CatalogTables | FolderTables = (
+                CatalogTables(self._run) if folder is None else FolderTables(self._run, folder)
+            )
+
+    def close(self) -> None:
+        """Let go of what was kept; a session that was made here is stopped."""
+        with contextlib.suppress(Exception):  # the session may have died already
+            for name in list(self._kept):
+                self.forget(name)
+            for name in self._temporary:
+                self._session.catalog.dropTempView(name)
+        self._tables.close()
+        if self._owned:
+            with contextlib.suppress(Exception):  # as above
+                self._session.stop()
+
+    # -- queries ----------------------------------------------------------------------------------
+
+    def _run(self, sql: str) -> Any:
+        """A frame; commands run at once, queries when they are asked."""
+        return self._session.sql(backquoted(sql))
+
+    def _frame(self, sql: str) -> Any:
+        frame = self._run(sql)
+        if '"timestamp"' in frame.schema.json():
+            self._check_time_zone()
+        return frame
+
+    def _typed(self, sql: str) -> str:
+        """A query whose columns all have a type that a table can have: NULL alone counts as INT, as on DuckDB."""
+        fields = json.loads(self._frame(sql).schema.json())["fields"]
+        if not any(field["type"] == "void" for field in fields):
+            return sql
+        shown = (
+            f"CAST({name_of([f['name']])} AS INT) AS {name_of([f['name']])}"
+            if f["type"] == "void"
+            else name_of([f["name"]])
+            for f in fields
+        )
+        return f"SELECT {', '.join(shown)} FROM ({sql}) AS rows_"
+
+    def _check_time_zone(self) -> None:
+        zone = str(self._session.conf.get("spark.sql.session.timeZone"))
+        if zone.upper() not in _UTC:
+            raise UsageError(
+                f"this Spark session's time zone is {zone}, and times are UTC here: "
+                "spark.conf.set('spark.sql.session.timeZone', 'UTC')"
+            )
+
+    def query(self, sql: str) -> pa.RecordBatchReader:
+        """Run a query; its rows come to this process as Arrow batches, timestamps without a zone (they are UTC)."""
+        with self._translated():
+            return plain_reader(self._frame(sql).toArrow())
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query that gives few rows."""
+        with self._translated():
+            return [tuple(row) for row in self._run(sql).collect()]
+
+    def explain(self, sql: str) -> list[tuple[str, str]]:
+        """Spark's physical plan."""
+        with self._translated():
+            (row,) = self._run(f"EXPLAIN {sql}").collect()
+        return [("physical_plan", str(row[0]))]
+
+    def columns(self, sql: str, *, unique: bool = True) -> Mapping[str, str]:
+        """The columns that a query gives, with Spark's types.
+
+        Raises:
+            DataError: two columns have one name, and ``unique`` forbids it.
+        """
+        with self._translated():
+            fields = json.loads(self._run(sql).schema.json())["fields"]
+        found: dict[str, str] = {}
+        for field in fields:
+            if unique and field["name"] in found:
+                name = field["name"]
+                raise DataError(f"the SELECT gives two columns called {name}: give each a name of its own with AS")
+            found[field["name"]] = type_text(field["type"])
+        return found
+
+    def observe(self, relation: str, observation: Observation) -> Statistics:
+        """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows.
+
+        Numbers stand beside the query in an array, so that its text, and with it the code that Spark compiles for it,
+        is the same in every round.
+        """
+        tree = e.divisions_by("try_divide", observation_query(relation, observation))
+        sql = tree.sql(dialect=self.dialect, copy=False, comments=False)
+        with self._translated():
+            rows = self._run(sql).collect()
+        identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
+        fill = [] if observation.cell is None else [np.nan]
+        for aggregate in observation.aggregates.values():
+            fill += [identity[aggregate.combine]] * len(aggregate.expressions)
+        columns = zip(*rows, strict=True) if rows else [()] * len(fill)
+        return statistics_of(
+            observation,
+            [
+                np.array([f if v is None else v for v in column], dtype=np.float64)
+                for column, f in zip(columns, fill, strict=True)
+            ],
+        )
+
+    # -- relations --------------------------------------------------------------------------------
+
+    def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
+        """A table's or view's columns by the parts of its name, in any case; None if there is none."""
+        with self._translated():
+            if not self._session.catalog.tableExists(name_of(parts)):
+                return None
+        return self.columns(f"SELECT * FROM {name_of(parts)}", unique=False)
+
+    def relations(self) -> Sequence[str]:
+        """Every table's and view's name in the current schema, Hanse's own scratch tables left out."""
+        with self._translated():
+            names = {table.name for table in self._session.catalog.listTables()}
+        return sorted(name for name in names if not name.startswith(_SCRATCH))
+
+    def is_view(self, parts: Sequence[str]) -> bool:
+        """Whether a relation is a view; a temporary table is none, though Spark knows it as one."""
+        if len(parts) == 1 and parts[0].lower() in self._temporary:
+            return False
+        with self._translated():
+            return str(self._session.catalog.getTable(name_of(parts)).tableType).upper() in ("VIEW", "TEMPORARY")
+
+    def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
+        """CREATE TABLE AS, all or nothing; a temporary one is materialised for the session. Returns its rows."""
+        with self._translated():
+            sql = self._typed(sql)
+            if temporary:
+                return self._hold(parts[-1], self._run(sql))
+            self._tables.create(parts, backquoted(sql), replace=replace)
+            return int(self._session.table(name_of(parts)).count())
+
+    def create_empty(
+        self, parts: Sequence[str], columns: Sequence[str], *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE TABLE with columns as ``"name" TYPE``."""
+        listed = backquoted(", ".join(columns))
+        with self._translated():
+            if temporary:
+                self._hold(parts[-1], self._session.createDataFrame([], listed))
+            else:
+                self._tables.create_empty(parts, listed, replace=replace)
+
+    def create_view(
+        self, parts: Sequence[str], columns: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False
+    ) -> None:
+        """CREATE VIEW; ``columns``, where there are any, rename those of the query."""
+        named = f" ({', '.join(name_of([c]) for c in columns)})" if columns else ""
+        with self._translated():
+            if temporary:
+                kind = f"CREATE {'OR REPLACE ' * replace}TEMPORARY VIEW"
+                self._run(f"{kind} {name_of(parts)}{named} AS {sql}")
+            else:
+                self._tables.create_view(parts, named, backquoted(sql), replace=replace)
+
+    def insert(self, parts: Sequence[str], columns: Sequence[str], sql: str) -> int:
+        """INSERT; returns how many rows."""
+        name = name_of(parts)
+        named = f" ({', '.join(name_of([c]) for c in columns)})" if columns else ""
+        with self._translated():
+            frame = self._frame(sql)
+            before = int(self._session.table(name).count())
+            if len(parts) == 1 and parts[0].lower() in self._temporary:
+                old = self._session.table(name)
+                wanted = [c.lower() for c in columns] or [c.lower() for c in old.columns]
+                given = dict(zip(wanted, frame.columns, strict=True))
+                shown = ", ".join(
+                    f"CAST({name_of([given[c.lower()]]) if c.lower() in given else 'NULL'} AS {t}) AS {name_of([c])}"
+                    for c, t in old.dtypes
+                )
+                frame.createOrReplaceTempView(f"{_SCRATCH}insert")
+                more = self._run(f"SELECT {shown} FROM {_SCRATCH}insert")
+                after = self._hold(parts[0], old.union(more))
+                self._session.catalog.dropTempView(f"{_SCRATCH}insert")
+                return after - before
+            self._run(f"INSERT INTO {name}{named} {sql}")
+            return int(self._session.table(name).count()) - before
+
+    def drop(self, parts: Sequence[str], *, view: bool = False) -> None:
+        """DROP TABLE, or DROP VIEW."""
+        with self._translated():
+            if len(parts) == 1 and (parts[0].lower() in self._temporary):
+                self._session.catalog.dropTempView(self._temporary.pop(parts[0].lower()))
+            else:
+                self._tables.drop(parts, view=view)
+
+    def _hold(self, name: str, frame: Any) -> int:
+        """A temporary table: rows computed now, on the executors, cut off from what they came from."""
+        held = frame.localCheckpoint(eager=True)
+        held.createOrReplaceTempView(name)
+        self._temporary[name.lower()] = name
+        return int(held.count())
+
+    def keep(self, name: str, sql: str) -> None:
+        """Cache a query's rows on the executors, under a name, until :meth:`forget`."""
+        with self._translated():
+            frame = self._run(self._typed(sql)).persist()
+            frame.createOrReplaceTempView(name)
+        self._kept[name] = frame
+
+    def forget(self, name: str) -> None:
+        """Let go of what :meth:`keep` kept; harmless where it is gone."""
+        frame = self._kept.pop(name, None)
+        if frame is None:
+            return
+        with contextlib.suppress(Exception):  # the session may have died: then nothing is kept any more
+            self._session.catalog.dropTempView(name)
+            frame.unpersist()
+
+    def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:
+        """Put files of one format into a table, columns matched by name; returns rows.
+
+        Raises:
+            UsageError: no file, an unknown ending, or a file that is not there.
+        """
+        kind = format_of(files)
+        reader = self._session.read.options(**_OPTIONS[kind])
+        with self._translated():
+            frame = reader.format(kind).load([str(file.absolute()) for file in files])
+            frame.createOrReplaceTempView(f"{_SCRATCH}load")
+            try:
+                return self.create_table([table], f"SELECT * FROM {_SCRATCH}load", replace=replace)
+            finally:
+                self._session.catalog.dropTempView(f"{_SCRATCH}load")
+
+    def register(self, table: str, rows: Any) -> None:
+        """Copy an Arrow table, or a pandas or polars frame, into a temporary table."""
+        import pyarrow as pa
+
+        if not isinstance(rows, pa.Table):
+            rows = rows.read_all() if isinstance(rows, pa.RecordBatchReader) else pa.table(rows)
+        with self._translated():
+            self._hold(table, self._session.createDataFrame(rows))
+
+    # -- expressions ------------------------------------------------------------------------------
+
+    def text(self, expression: e.Expression) -> str:
+        """An expression as Spark writes it; a division by zero is NULL by any setting."""
+        return e.divisions_by("try_divide", expression.copy()).sql(dialect=self.dialect, comments=False)
+
+    def parse(self, sql: str) -> Any:
+        """A query, to stand in another one: as text, for reading it again could only lose something."""
+        return e.raw(sql)
+
+    def error(self, message: str) -> e.Expression:
+        """An expression that stops the query with ``message`` when a row reaches it."""
+        return e.call("raise_error", e.string(message))
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Spark's exceptions as Hanse's; Java's stacks stay behind."""
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+                yield
+        except KeyboardInterrupt:
+            raise CancelledError("cancelled: nothing was changed by this statement") from None
+        except (PySparkException, Py4JError, ConnectionError, EOFError) as error:
+            raise said(type(error).__name__, str(error)) from None
+
+
+_OPTIONS: dict[str, dict[str, str]] = {
+    "parquet": {"mergeSchema": "true"},
+    "csv": {"header": "true", "inferSchema": "true"},
+    "json": {},
+}

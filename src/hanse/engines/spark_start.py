@@ -1,0 +1,146 @@
+"""A Spark session of Hanse's own: on this machine, on a cluster, or behind Spark Connect."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hanse.errors import EngineError, UsageError
+
+__all__ = ["checked_version", "start"]
+
+_OLDEST = (4, 1)
+_JAVA = 17
+_SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.log.structuredLogging.enabled": "false",
+}
+
+
+def checked_version() -> None:
+    """Raise UsageError where pyspark is missing, or of a version that Hanse cannot use."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pyspark
+    except ImportError:
+        raise UsageError("engine spark needs pyspark 4: pip install 'hanse[spark]'") from None
+    numbers = tuple(int(part) for part in re.findall(r"\d+", pyspark.__version__)[:2])
+    if not _OLDEST <= numbers < (5,):
+        raise UsageError(
+            f"pyspark {pyspark.__version__} is installed, and engine spark needs 4.1 or a later 4: "
+            "pip install 'hanse[spark]'"
+        )
+
+
+def start(*, master: str | None, remote: str | None, folder: Path | None, memory_limit: str | None = None) -> Any:
+    """A session.
+
+    Args:
+        master: as Spark writes it: ``local[2]``, ``yarn``, ``spark://host:7077``.
+        remote: a Spark Connect server, ``sc://host:15002``.
+        folder: for what Spark writes beside tables: its log, its scratch files.
+        memory_limit: the driver's, as ``2GB``.
+
+    Raises:
+        UsageError: neither or both are given; pyspark or Java is missing or too old.
+        EngineError: Spark does not start, or cannot be reached.
+    """
+    if (master is None) == (remote is None):
+        raise UsageError("engine spark needs one of --master (local[2], yarn ...) and --remote (sc://host:15002)")
+    checked_version()
+    if remote is not None:
+        return _connected(remote)
+    _check_java()
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName("hanse").master(str(master))
+    for key, value in {**_SETTINGS, **_places(folder), **_memory(memory_limit)}.items():
+        builder = builder.config(key, value)
+    log = (folder or Path(tempfile.gettempdir())) / f"spark-{os.getpid()}.log"
+    try:
+        with _stderr_to(log), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            session = builder.getOrCreate()
+            session.sparkContext.setLogLevel("OFF")
+    except (PySparkException, Py4JError, OSError, RuntimeError) as error:
+        told = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        why = next((line for line in told if "xception" in line or "rror" in line), str(error).splitlines()[0])
+        raise EngineError(f"Spark does not start on {master} ({why.strip()}): what it printed is in {log}") from None
+    log.unlink(missing_ok=True)
+    return session
+
+
+def _places(folder: Path | None) -> dict[str, str]:
+    if folder is None:
+        return {"spark.sql.warehouse.dir": tempfile.mkdtemp(prefix="hanse-spark-")}
+    return {"spark.sql.warehouse.dir": str(folder / "warehouse"), "spark.local.dir": str(folder / "scratch")}
+
+
+def _memory(limit: str | None) -> dict[str, str]:
+    if limit is None:
+        return {}
+    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)i?B?\s*", limit, re.IGNORECASE).groups()  # type: ignore[union-attr]
+    factor = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}[unit.upper()]
+    return {"spark.driver.memory": f"{max(int(float(number) * factor) // 2**20, 512)}m"}
+
+
+def _connected(remote: str) -> Any:
+    from pyspark.errors import PySparkException
+
+    try:
+        from pyspark.sql.connect.session import SparkSession
+    except (ImportError, PySparkException) as error:
+        raise UsageError(f"--remote {remote} needs Spark Connect's client: pip install 'pyspark[connect]'") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            session = SparkSession.builder.remote(remote).getOrCreate()
+            session.sql("SELECT 1").collect()
+    except (PySparkException, OSError, RuntimeError, ValueError) as error:
+        raise EngineError(f"no Spark Connect server answers at {remote} ({str(error).splitlines()[0]})") from None
+    return session
+
+
+def _check_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if java is None or not Path(java).exists():
+        where = f"JAVA_HOME is {home}, and has no bin/java" if home else "there is no java in the PATH"
+        raise UsageError(f"engine spark needs Java {_JAVA} or later, and {where}: docs/spark.md says how to get it")
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', shown)
+    if found is not None and int(found.group(1)) < _JAVA:
+        raise UsageError(
+            f"engine spark needs Java {_JAVA} or later, and {java} is {found.group(1)}: install a later one and set "
+            "JAVA_HOME (docs/spark.md says how)"
+        )
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Let what is started within print its errors to a file; Java keeps doing so afterwards."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(descriptor, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(descriptor)
+        os.close(kept)
