@@ -91,11 +91,17 @@ def labels_of(session: hanse.Session, model: str, table: str = "points") -> Labe
 
 def scratch_tables(session: hanse.Session) -> list[str]:
     """Tables that Hanse made for itself and left behind."""
+    if session.engine.dialect == "spark":
+        return [name for _, name, _ in session.engine.rows("SHOW TABLES") if "hanse" in name]
     return [name for (name,) in session.engine.rows("SELECT table_name FROM duckdb_tables()") if "hanse" in name]
 
 
 def snapshot(session: hanse.Session) -> tuple[Any, ...]:
     """All that a failing statement must leave as it was: tables with their rows, views, models with their times."""
+    if session.engine.dialect == "spark":
+        found = sorted((name, temporary) for _, name, temporary in session.engine.rows("SHOW TABLES"))
+        held = [(name, temporary, sorted(map(repr, session.engine.rows(f"TABLE `{name}`")))) for name, temporary in found]
+        return repr(held), tuple(session.registry.list())
     names = session.engine.rows("SELECT table_name, temporary FROM duckdb_tables() ORDER BY ALL")
     tables = [(name, temp, session.engine.rows(f'FROM "{name}" ORDER BY ALL')) for name, temp in names]
     views = session.engine.rows("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL")

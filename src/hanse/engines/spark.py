@@ -168,7 +168,7 @@ class Spark:
     def relations(self) -> Sequence[str]:
         """Every table's and view's name in the current schema, Hanse's own scratch tables left out."""
         with self._translated():
-            names = {table.name for table in self._session.catalog.listTables()}
+            names = {str(row[1]) for row in self._run("SHOW TABLES").collect()}
         return sorted(name for name in names if not name.startswith(_SCRATCH))
 
     def is_view(self, parts: Sequence[str]) -> bool:
@@ -176,7 +176,8 @@ class Spark:
         if len(parts) == 1 and parts[0].lower() in self._temporary:
             return False
         with self._translated():
-            return str(self._session.catalog.getTable(name_of(parts)).tableType).upper() in ("VIEW", "TEMPORARY")
+            views = self._run(f"SHOW VIEWS{' IN ' + name_of(parts[:-1]) if len(parts) > 1 else ''}").collect()
+        return parts[-1].lower() in {str(row[1]).lower() for row in views}
 
     def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
         """CREATE TABLE AS, all or nothing; a temporary one is materialised for the session. Returns its rows."""
@@ -287,7 +288,8 @@ class Spark:
         if not isinstance(rows, pa.Table):
             rows = rows.read_all() if isinstance(rows, pa.RecordBatchReader) else pa.table(rows)
         with self._translated():
-            self._hold(table, self._session.createDataFrame(rows))
+            self._session.createDataFrame(rows).createOrReplaceTempView(table)
+        self._temporary[table.lower()] = table
 
     # -- expressions ------------------------------------------------------------------------------
 
