@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -48,7 +48,6 @@ __all__ = [
     "known",
     "least",
     "log",
-    "lifted_numbers",
     "log1p_abs",
     "multiply",
     "negative",
@@ -353,18 +352,6 @@ def divisions_by(function: str, tree: Expression) -> Expression:
         return node
 
     return tree.transform(rewritten, copy=False)
-
-
-def lifted_numbers(tree: Expression, place: Callable[[int], Expression]) -> list[float]:
-    """Take the doubles out of a tree: the i-th becomes ``place(i)``; equal ones are taken once.
-
-    An engine that compiles each text anew then sees the same text in every round of training.
-    """
-    found: dict[str, int] = {}
-    for node in list(tree.find_all(exp.Literal)):
-        if not node.is_string and "e" in node.name:
-            node.replace(place(found.setdefault(node.name, len(found))))
-    return [float(text) for text in found]
 
 
 def parse_sql(text: str, dialect: str) -> Expression:

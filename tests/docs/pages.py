@@ -22,6 +22,7 @@ DOCUMENTS = (
     "docs/cli.md",
     "docs/report.md",
     "docs/federation.md",
+    "docs/spark.md",
     "examples/federation/README.md",
     "examples/fitfashionmart/README.md",
     "examples/online_retail/README.md",

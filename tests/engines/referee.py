@@ -100,7 +100,9 @@ def snapshot(session: hanse.Session) -> tuple[Any, ...]:
     """All that a failing statement must leave as it was: tables with their rows, views, models with their times."""
     if session.engine.dialect == "spark":
         found = sorted((name, temporary) for _, name, temporary in session.engine.rows("SHOW TABLES"))
-        held = [(name, temporary, sorted(map(repr, session.engine.rows(f"TABLE `{name}`")))) for name, temporary in found]
+        held = [
+            (name, temporary, sorted(map(repr, session.engine.rows(f"TABLE `{name}`")))) for name, temporary in found
+        ]
         return repr(held), tuple(session.registry.list())
     names = session.engine.rows("SELECT table_name, temporary FROM duckdb_tables() ORDER BY ALL")
     tables = [(name, temp, session.engine.rows(f'FROM "{name}" ORDER BY ALL')) for name, temp in names]

@@ -134,13 +134,9 @@ class Spark:
         return found
 
     def observe(self, relation: str, observation: Observation) -> Statistics:
-        """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows.
-
-        Numbers stand beside the query in an array, so that its text, and with it the code that Spark compiles for it,
-        is the same in every round.
-        """
+        """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
         tree = e.divisions_by("try_divide", observation_query(relation, observation))
-        sql = tree.sql(dialect=self.dialect, copy=False, comments=False)
+        sql = e.written(tree, self.dialect, copy=False)
         with self._translated():
             rows = self._run(sql).collect()
         identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
@@ -295,7 +291,7 @@ class Spark:
 
     def text(self, expression: e.Expression) -> str:
         """An expression as Spark writes it; a division by zero is NULL by any setting."""
-        return e.divisions_by("try_divide", expression.copy()).sql(dialect=self.dialect, comments=False)
+        return e.written(e.divisions_by("try_divide", expression.copy()), self.dialect, copy=False)
 
     def parse(self, sql: str) -> Any:
         """A query, to stand in another one: as text, for reading it again could only lose something."""
@@ -319,6 +315,11 @@ class Spark:
             raise CancelledError("cancelled: nothing was changed by this statement") from None
         except (PySparkException, Py4JError, ConnectionError, EOFError) as error:
             raise said(type(error).__name__, str(error)) from None
+        except AttributeError as error:  # pyspark's own, where it reaches for the context of a stopped session
+            context = getattr(self._session, "_sc", None)
+            if context is None or context._jsc is not None:
+                raise
+            raise said("EOFError", str(error)) from None
 
 
 _OPTIONS: dict[str, dict[str, str]] = {
