@@ -133,7 +133,7 @@ class Spark:
             found[field["name"]] = type_text(field["type"])
         return found
 
-    def observe(self, relation: str, observation: Observation) -> Statistics:
+    def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
         tree = e.divisions_by("try_divide", observation_query(relation, observation))
         sql = e.written(tree, self.dialect, copy=False)
