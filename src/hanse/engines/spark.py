@@ -152,6 +152,10 @@ class Spark:
             ],
         )
 
+    def every(self, relation: str, step: int) -> str | e.Expression:
+        """The table itself, whatever the step: rows have no numbers here, and all of them tell more than a few."""
+        return relation
+
     # -- relations --------------------------------------------------------------------------------
 
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
