@@ -84,7 +84,9 @@ def test_what_it_asked_is_in_the_record_and_names_nobody(league: Any) -> None:
     assert {row[7] for row in compared} == {"contingency (3, 3)"}
 
 
-def test_a_strategy_without_local_clusters_has_nothing_to_compare(league: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def in_rounds(league: Any, tmp_path: Path) -> Any:
+    """The league with silos whose policies allow rounds, and model ``r`` trained in them."""
     for name in SIZES:
         league.sql(f"DROP SILO {name}").fetchall()
         file = tmp_path / name / "silo.toml"
@@ -96,7 +98,23 @@ def test_a_strategy_without_local_clusters_has_nothing_to_compare(league: Any, t
         options = {"file": str(tmp_path / name / f"{name}.duckdb"), "config": str(file)}
         league.sql(f"CREATE SILO {name} OPTIONS (database = $file, config = $config)", options).fetchall()
     league.sql(MODEL.format(name="r", strategy="rounds")).fetchall()
-    result = league.sql("SELECT * FROM federated_compare(r, 1)")
+    return league
+
+
+def test_a_report_of_a_model_in_rounds_shows_how_it_converged(in_rounds: Any, tmp_path: Path) -> None:
+    report = in_rounds.report("r", tmp_path / "rounds.html")
+    assert report.federation is not None
+    steps, inertia = zip(*report.federation.convergence, strict=True)
+    assert steps == tuple(range(1, len(steps) + 1))
+    assert len(steps) > 2
+    assert inertia[-1] == min(inertia)
+    (numbers,) = in_rounds.sql("SELECT sum(inertia) FROM model_centroids(r, 1)").fetchall()
+    assert inertia[-1] == pytest.approx(numbers[0], rel=1e-6)
+    assert "Convergence: inertia by round" in (tmp_path / "rounds.html").read_text(encoding="utf-8")
+
+
+def test_a_strategy_without_local_clusters_has_nothing_to_compare(in_rounds: Any) -> None:
+    result = in_rounds.sql("SELECT * FROM federated_compare(r, 1)")
     assert result.fetchall() == []
     assert result.warnings == ["no silo released clusters of its own when model r was trained: nothing to compare"]
 

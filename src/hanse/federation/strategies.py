@@ -33,6 +33,7 @@ class Federated:
         rows: that took part, as far as released cells tell.
         numbers: inertia, clusters ...
         rounds: exchanges that were made.
+        convergence: inertia after each step over the silos, from the first that tells one.
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Federated:
     rows: int
     numbers: Mapping[str, float]
     rounds: int
+    convergence: tuple[float, ...] = ()
 
 
 def train_federated(coordinator: Coordinator) -> Federated:
@@ -288,6 +290,7 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
     estimator, seeding = for_rounds(coordinator.plan.estimator)
     members = list(coordinator.active)
     rows: list[float] = []
+    inertia: list[float] = []
 
     def holder_of(trained: Estimator[Any]) -> Callable[[Any], Any]:
         def step(state: Any) -> Any:
@@ -303,7 +306,10 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
                 raise SiloLostError(f"silos {', '.join(coordinator.lost)} dropped out")
             if not rows:
                 rows.append(float(total["count"]))
-            return trained.advance(state, total)
+            after = trained.advance(state, total)
+            if trained is estimator:
+                inertia.append(estimator.progress(after).get("inertia", 0.0))
+            return after
 
         return step
 
@@ -313,7 +319,8 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
     else:
         seeds = _advanced(seeding, seeding.start(features), holder_of(seeding))
         state = _advanced(estimator, estimator.start_at(seeding.model(seeds)), holder_of(estimator))
-    return Federated(estimator.model(state), scaler, int(rows[0]), estimator.progress(state), 0)
+    told = tuple(x for x in inertia if x > 0)
+    return Federated(estimator.model(state), scaler, int(rows[0]), estimator.progress(state), 0, told)
 
 
 def _advanced(estimator: Estimator[Any], state: Any, step: Callable[[Any], Any]) -> Any:

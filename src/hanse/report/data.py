@@ -304,7 +304,7 @@ class Federation:
         strategy: such as ``one_shot``.
         rounds: exchanges with the silos.
         silos: all that were asked.
-        convergence: (round, inertia), where the strategy has several.
+        convergence: (step, inertia), where the strategy takes several.
         releases: what each silo sent, in order.
         clusters: (number, weight, is_anomaly) of the global model over all silos.
     """

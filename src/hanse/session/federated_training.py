@@ -163,6 +163,7 @@ def _artifact(
         "run": coordinator.run_id,
         "rounds": federated.rounds,
         **{name: float(value) for name, value in federated.numbers.items()},
+        **({"convergence": list(federated.convergence)} if federated.convergence else {}),
         "rows": federated.rows,
         "relation": plan.relation,
         "silos": list(coordinator.active),

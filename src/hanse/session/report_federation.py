@@ -47,7 +47,7 @@ def federation_of(ask: Gathering, loaded: LoadedModel) -> Federation | None:
         strategy=str(training["federated"].get("strategy", "")),
         rounds=int(training.get("rounds", 0)),
         silos=silos,
-        convergence=(),
+        convergence=tuple(enumerate(map(float, training.get("convergence", ())), 1)),
         releases=tuple(_release(row) for row in record),
         clusters=clusters,
     )
