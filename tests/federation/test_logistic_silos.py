@@ -310,7 +310,7 @@ def test_models_of_a_distribution_have_rounds_and_measures(league: League) -> No
     with pytest.raises(BindError, match=f"STRATEGY = 'one_shot' with MODEL_TYPE = '{kind}' .*STRATEGY = 'rounds'"):
         league.session.sql("CREATE " + text.format(""))
     told = league.session.sql("EXPLAIN EGRESS CREATE " + text.format(", STRATEGY = 'rounds'")).fetchall()
-    assert [row[1] for row in told] == ["observe"] * 3
+    assert [row[1] for row in told] == ["observe", "evaluate"] * 3
     league.session.sql("CREATE " + text.format(", STRATEGY = 'rounds'"))
     found = league.session.sql("SELECT * FROM federated_evaluate(odd, 1)").arrow().to_pylist()
     for row in found:

@@ -129,7 +129,7 @@ def test_the_model_is_installed_at_each_silo(league: Any, tmp_path: Path) -> Non
 def test_what_leaves_is_shown_before_and_after(league: Any) -> None:
     before = league.sql("EXPLAIN EGRESS " + statement()).fetchall()
     assert {row[0] for row in before} == set(SIZES)
-    assert {row[1] for row in before} == {"moments", "summarize"}
+    assert {row[1] for row in before} == {"moments", "summarize", "evaluate"}
     assert all("min_customers = 10" in row[3] and "runs: 20" in row[4] for row in before)
     assert league.sql("SELECT COUNT(*) FROM (SELECT 1)").fetchall() == [(1,)]
     league.sql(statement())
@@ -137,7 +137,7 @@ def test_what_leaves_is_shown_before_and_after(league: Any) -> None:
     sent = {(row[4], row[5]): row[7] for row in after}
     assert sent["alpha", "summarize"] == "count (3,), square (3, 2), sum (3, 2)"
     assert sent["alpha", "describe"] == ""
-    assert {row[5] for row in after} == {"describe", "moments", "summarize", "install", "finish"}
+    assert {row[5] for row in after} == {"describe", "moments", "summarize", "evaluate", "install", "finish"}
 
 
 def test_rounds_equal_local_training(tmp_path: Path, stores: dict[str, Any]) -> None:

@@ -97,6 +97,18 @@ class ClusterScoring:
         """(d,) one standard deviation of each feature."""
         return self.profile.pooled(self.ordinary, self.centroids)
 
+    def score(self, coordinates: Sequence[e.Expression]) -> e.Expression:
+        """``anomaly_score`` in one expression, without layers, over the coordinates that centroids are in."""
+        scale = 1.0 / (self.unit**2 * len(self.unit))
+        squares = [
+            e.total(
+                e.multiply(e.square(e.subtract(a.copy(), e.number(c))), e.number(s))
+                for a, c, s in zip(coordinates, self.centroids[k], scale, strict=True)
+            )
+            for k in self.ordinary
+        ]
+        return e.root(e.least(squares))
+
     def over(self, features: Sequence[e.Expression]) -> Scored:
         """The scores over features."""
         geometry = geometry_of(self.model.distance_measure)

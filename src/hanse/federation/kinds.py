@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from hanse import expressions as e
+from hanse.anomalies.quantiles import EDGES, edge_cell
 from hanse.errors import HanseError
 from hanse.estimator import Aggregate, Family, Observation, train
 from hanse.federation.asking import Answered, Judge, Work, estimator_for, label_of, moments_asked, view_of
@@ -16,10 +17,10 @@ from hanse.federation.gate import Release
 from hanse.federation.labelled import evaluate_classifier, fit
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
-from hanse.federation.scored import Laid, laid_over, scored
+from hanse.federation.scored import Laid, laid_over, score_of, scored
 from hanse.federation.snapshot import Snapshot
 from hanse.federation.tally import Asked
-from hanse.messages import Task
+from hanse.messages import Reason, Task
 from hanse.metrics.clustering import ClusteringSums, first_observation, second_observation
 from hanse.models.bisecting_kmeans import BisectingKMeans
 from hanse.models.codec import state_from_plain
@@ -132,8 +133,10 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
 
 
 def evaluate(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
-    """What the measures of the model's family are made of, in two phases."""
+    """What the measures of the model's family are made of, in two phases; phase ``scores``: rows by anomaly score."""
     laid = laid_over(snapshot, task.payload.get("artifact"), task.features)
+    if task.payload.get("phase") == "scores":
+        return _score_histogram(snapshot, laid, policy, judge)
     return _EVALUATE[laid.model.family](snapshot, laid, task, policy, judge)
 
 
@@ -151,7 +154,7 @@ def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Pol
     if phase == 1:
         return Answered(release.tally.arrays, release.reasons(), (release,), int((release.tally.customers > 0).sum()))
     if phase != 2:
-        raise RefusalError("protocol", f"phase = {phase!r:.40}: need 1 or 2")
+        raise RefusalError("protocol", f"phase = {phase!r:.40}: need 1, 2 or 'scores'")
     sums = _sums(task.payload.get("sums"), model.origins)
     if np.any((sums.count <= 0) & (release.tally.customers > 0)):
         raise RefusalError("protocol", "the sums of phase 1 do not hold this silo's clusters")
@@ -168,6 +171,21 @@ def _evaluate_distribution(snapshot: Snapshot, laid: Laid, task: Task, policy: P
     about, asked = moments_asked(snapshot, view, ["score"])
     statistics, release = _moments_of(about, judge(asked))
     return Answered({name: array.reshape(()) for name, array in statistics.items()}, (), (release,), 1)
+
+
+def _score_histogram(snapshot: Snapshot, laid: Laid, policy: Policy, judge: Judge) -> Answered:
+    """``count`` (held,), rows by anomaly score; cells that may not leave, or hold nobody, join the nearest one."""
+    cells = len(EDGES) + 1
+    if cells > policy.max_clusters:
+        what = f"a histogram of scores has {cells} cells"
+        raise RefusalError("policy", f"{what}: max_clusters = {policy.max_clusters} here")
+    view = snapshot.view({"score": score_of(laid)})
+    counted = Observation({"count": Aggregate((e.number(1.0),))}, (), edge_cell(e.column("score")), cells)
+    release = judge(Asked(snapshot, view, counted, ["score"]))
+    held = np.flatnonzero(release.tally.customers > 0)
+    numbers = tuple(max(int(np.searchsorted(held, j, side="right")) - 1, 0) for j in release.mapping)
+    reasons = () if len(held) == cells else (Reason(code="merged", cells=numbers),)
+    return Answered({"count": release.tally.arrays["count"][held]}, reasons, (release,), len(held))
 
 
 def joined_label(observation: Observation, mapping: Sequence[int]) -> Observation:

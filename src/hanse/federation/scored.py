@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 from hanse import expressions as e
+from hanse.anomalies.basis import ScoreBasis
+from hanse.anomalies.score import ClusterScoring, scoring_of
 from hanse.artifact import Artifact
 from hanse.errors import HanseError
 from hanse.estimator import Model
@@ -21,7 +23,7 @@ from hanse.statistics import FloatArray
 from hanse.transforms.base import Column, Element
 from hanse.transforms.chain import Chain
 
-__all__ = ["Laid", "Scored", "artifact_of", "laid_over", "scored"]
+__all__ = ["Laid", "Scored", "artifact_of", "laid_over", "score_of", "scored"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Laid:
         model: read back.
         features: what it reads, in order.
         outputs: what it predicts.
+        basis: what the artifact tells for scores.
     """
 
     model: Model
     features: tuple[e.Expression, ...]
     outputs: Mapping[str, e.Expression]
+    basis: ScoreBasis
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,31 @@ def laid_over(snapshot: Snapshot, data: Any, features: Sequence[str]) -> Laid:
         if len(elements) != len(model.features):
             raise RefusalError("artifact", "the model of the task is none of these features")
         expressions = tuple(x.expression for x in elements)
-        return Laid(model, expressions, model.predict(expressions))
+        basis = ScoreBasis.from_json(artifact.scoring, model)
+        return Laid(model, expressions, model.predict(expressions), basis)
     except RefusalError:
         raise
     except (HanseError, ValueError, KeyError, IndexError, TypeError) as error:
         raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
+
+
+def score_of(laid: Laid) -> e.Expression:
+    """How anomalous a row is, in one expression.
+
+    Raises:
+        RefusalError: the model gives no scores, or its artifact does not tell what they need.
+    """
+    try:
+        scoring = scoring_of(laid.model, laid.basis.profile)
+    except HanseError as error:
+        raise RefusalError("artifact", "the model of the task gives no scores", detail=str(error)) from None
+    if not isinstance(scoring, ClusterScoring):
+        return scoring.over(laid.features).outputs["anomaly_score"]
+    at = list(laid.features)
+    if scoring.model.distance_measure == "cosine":
+        norm = e.root(e.total(e.square(x) for x in at))
+        at = [e.divide(x, norm.copy()) for x in at]
+    return scoring.score(at)
 
 
 def scored(laid: Laid, max_clusters: int) -> Scored:

@@ -34,6 +34,7 @@ class Federated:
         numbers: inertia, clusters ...
         rounds: exchanges that were made.
         convergence: inertia after each step over the silos, from the first that tells one.
+        spread: (k, d) of each feature in each cluster, in scaled units; None where the strategy does not tell.
     """
 
     model: Model
@@ -42,6 +43,7 @@ class Federated:
     numbers: Mapping[str, float]
     rounds: int
     convergence: tuple[float, ...] = ()
+    spread: FloatArray | None = None
 
 
 def train_federated(coordinator: Coordinator) -> Federated:
@@ -222,22 +224,27 @@ def _cluster(
         labels = [row[0] for row in engine.rows(f"SELECT {engine.text(label)} FROM summaries")]
     finally:
         engine.close()
-    model, numbers = _counted(trained.model, np.array(labels), weight, summary)
-    rows = int(summary.count.sum()) if summary is not None else 0
-    return Federated(model, scaler, rows, {**trained.numbers, **numbers}, 0)
-
-
-def _counted(model: Any, labels: Any, weight: FloatArray, summary: _Summary | None) -> tuple[Model, dict[str, float]]:
-    """The model with the rows behind its clusters, and the inertia of those rows, spread within summaries included."""
     if summary is None:
-        return model, {}
-    clusters = []
+        return Federated(trained.model, scaler, 0, trained.numbers, 0)
+    model, within = _counted(trained.model, np.array(labels), summary)
+    spread = np.sqrt(within / np.maximum([[c.weight] for c in model.clusters], 1.0))
+    numbers = {**trained.numbers, "inertia": sum(c.inertia for c in model.clusters)}
+    return Federated(model, scaler, int(summary.count.sum()), numbers, 0, spread=spread)
+
+
+def _counted(model: Any, labels: Any, summary: _Summary) -> tuple[Any, FloatArray]:
+    """The model with the rows behind its clusters and their inertia, spread within summaries included.
+
+    Returns:
+        the model; and (k, d) the inertia by feature.
+    """
+    clusters, within = [], []
     for number, cluster in enumerate(model.clusters):
         inside = labels == number
-        count, sums, squares = summary.count[inside].sum(), summary.sums[inside].sum(axis=0), summary.squares[inside]
-        inertia = max(float(squares.sum() - (sums**2).sum() / max(count, 1.0)), 0.0)
-        clusters.append(replace(cluster, count=int(count), weight=float(count), inertia=inertia))
-    return replace(model, clusters=tuple(clusters)), {"inertia": sum(c.inertia for c in clusters)}
+        count, sums, squares = (a[inside].sum(axis=0) for a in (summary.count, summary.sums, summary.squares))
+        within.append(np.maximum(squares - sums**2 / max(count, 1.0), 0.0))
+        clusters.append(replace(cluster, count=int(count), weight=float(count), inertia=float(within[-1].sum())))
+    return replace(model, clusters=tuple(clusters)), np.array(within)
 
 
 # -- one_shot of models with coefficients ------------------------------------------------------

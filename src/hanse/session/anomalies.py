@@ -175,6 +175,12 @@ def _threshold(
             f"{what} is a quantile of {quantiles.rows} training row{'s'[: quantiles.rows != 1]}: "
             "threshold => or topk => say more",
         )
+    if share < quantiles.tail_share:
+        notes = (
+            *notes,
+            f"{what}: the {quantiles.tail_share:.3g} of highest scores passed the silos' gates as one cell, so the "
+            "threshold is extrapolated",
+        )
     return quantiles.threshold(share), notes
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
+from hanse.anomalies.quantiles import EDGES
 from hanse.errors import BindError, Position, nearest
 from hanse.estimator import Family
 from hanse.federation.journal import Journal, SiloRecord
@@ -145,6 +146,8 @@ def shapes(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.scales is not None:
         yield "moments", f"count (), mean ({d},), m2 ({d},)"
     yield _SHAPES[plan.family, plan.strategy](plan, d)
+    if plan.family != "classification" and plan.strategy != "article":
+        yield "evaluate", f"up to {len(EDGES) + 1} cells of count: rows by their anomaly score"
 
 
 def _means(plan: Plan, d: int) -> tuple[str, str]:

@@ -9,15 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from hanse import __version__
+from hanse.anomalies.basis import ScoreBasis
+from hanse.anomalies.profile import profile_of
+from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.artifact import Artifact, ModelInfo
 from hanse.errors import FederationError, TransportError
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.install import stripped
 from hanse.federation.journal import Run, SiloRecord, now
 from hanse.federation.plan import Plan
+from hanse.federation.scoring import score_quantiles
 from hanse.federation.strategies import Federated, train_federated
+from hanse.models.clusters import is_clustering
 from hanse.session.federated_plan import planned
 from hanse.sql import nodes
 from hanse.transforms.chain import Chain, ChainStep
@@ -106,12 +112,13 @@ def _train(
             journal.finish(run.run_id, "failed")
             coordinator.end()
             raise
+        basis, notes = _basis(plan, federated, statement, coordinator)
         found = _registered(registry, plan.model, run)
         if found is None:
-            artifact = _artifact(plan, federated, statement, coordinator)
+            artifact = _artifact(plan, federated, statement, coordinator, basis)
             put = registry.replace if statement.mode == "or_replace" else registry.create
             found = put(plan.model, artifact), artifact
-        warnings = [*_remarks(coordinator), *_remarks_of(plan, federated)]
+        warnings = [*_remarks(coordinator), *_remarks_of(plan, federated), *notes]
         try:
             warnings += _offer(coordinator, *found)
         except TransportError as error:
@@ -148,7 +155,11 @@ def _offer(coordinator: Coordinator, info: ModelInfo, artifact: Artifact) -> Ite
 
 
 def _artifact(
-    plan: Plan, federated: Federated, statement: nodes.CreateFederatedModel, coordinator: Coordinator
+    plan: Plan,
+    federated: Federated,
+    statement: nodes.CreateFederatedModel,
+    coordinator: Coordinator,
+    basis: ScoreBasis,
 ) -> Artifact:
     steps = [ChainStep("vector_assembler", plan.features, "features", VectorAssembler())]
     scaler = federated.scaler
@@ -184,12 +195,38 @@ def _artifact(
         created_by=getpass.getuser(),
         hanse_version=__version__,
         fields=plan.features,
+        scoring=basis.to_json(),
     )
 
 
 def _remarks_of(plan: Plan, federated: Federated) -> Iterator[str]:
     """What the model type itself has to say of its training."""
     return plan.estimator.remarks(federated.numbers) if federated.numbers else iter(())
+
+
+def _basis(
+    plan: Plan, federated: Federated, statement: nodes.CreateFederatedModel, coordinator: Coordinator
+) -> tuple[ScoreBasis, list[str]]:
+    """What scores need: from what the silos have released anyway, and a histogram of their scores."""
+    basis = ScoreBasis()
+    if is_clustering(federated.model):
+        spread = federated.spread
+        found = [c.spread for c in federated.model.clusters if c.spread is not None]
+        if plan.strategy == "rounds" and len(found) == len(federated.model.clusters):
+            spread = np.stack(found)  # of all silos' rows, found on the way
+        profile = profile_of(federated.model.clusters, spread)
+        ordinary = tuple(int(i) for i in np.flatnonzero(profile.coarse().share >= ORDINARY_SHARE))
+        basis = ScoreBasis(profile, None, ordinary)
+    told = basis.ordinary if is_clustering(federated.model) else hasattr(federated.model, "scores")
+    if plan.strategy == "article" or not told:
+        return basis, []
+    draft = _artifact(plan, federated, statement, coordinator, basis)
+    draft = msgspec.structs.replace(draft, created_at=_ANY_TIME, created_by="")  # the same when the run is resumed
+    quantiles, notes = score_quantiles(coordinator, msgspec.to_builtins(stripped(draft)))
+    return replace(basis, quantiles=quantiles), notes
+
+
+_ANY_TIME = "1970-01-01T00:00:00+00:00"
 
 
 def _remarks(coordinator: Coordinator) -> Iterator[str]:
