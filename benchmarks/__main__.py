@@ -18,6 +18,7 @@ from benchmarks import (
     memory,
     predict,
     quality,
+    spark_train,
     startup,
     story,
     train,
@@ -32,6 +33,7 @@ from benchmarks.report import Measurement, Results, read, write
 MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "story": story.measure,
     "train": train.measure,
+    "spark_train": spark_train.measure,
     "quality": quality.measure,
     "federation_quality": federation_quality.measure,
     "predict": predict.measure,
