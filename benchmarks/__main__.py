@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import (
+    detection,
     evaluate,
     federation_overhead,
     federation_quality,
@@ -35,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "train": train.measure,
     "spark_train": spark_train.measure,
     "quality": quality.measure,
+    "detection": detection.measure,
     "federation_quality": federation_quality.measure,
     "predict": predict.measure,
     "evaluate": evaluate.measure,

@@ -145,14 +145,15 @@ class ClusterScoring:
 
 @dataclass(frozen=True)
 class OwnScoring:
-    """Scores that a model gives itself: ``scores(features)`` and ``contributions(features)``."""
+    """Scores that a model gives itself: ``layered_scores(features)`` and ``contributions(features)``."""
 
     model: Any
     ordinary: tuple[int, ...] = ()
 
     def over(self, features: Sequence[e.Expression]) -> Scored:
         """The scores over features."""
-        return Scored((), self.model.scores(features), self.model.contributions(features))
+        layers, outputs = self.model.layered_scores(features)
+        return Scored(layers, outputs, self.model.contributions(features))
 
 
 def scoring_of(

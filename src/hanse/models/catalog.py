@@ -94,8 +94,9 @@ def for_rounds(estimator: Any) -> tuple[Any, Any | None]:
     """The estimator as it trains in rounds over silos, and the one that finds its first centroids, if it needs one.
 
     A sketch's cells would be too small to leave a silo. Bisecting k-means opens splits with ``split_starts = 1``, which
-    needs the covariance of whole clusters only; k-means begins at the centroids of such a bisecting k-means; ECOD takes
-    as many bins as a silo lets out by default.
+    needs the covariance of whole clusters only; k-means begins at the centroids of such a bisecting k-means.
+    Mahalanobis's distance leaves no row out, since shells of it would be too small; ECOD takes as many bins as a silo
+    lets out by default.
     """
     if isinstance(estimator, BisectingKMeans):
         return replace(estimator, split_starts=1), None
@@ -107,6 +108,8 @@ def for_rounds(estimator: Any) -> tuple[Any, Any | None]:
             split_starts=1,
         )
         return estimator, seeding
+    if isinstance(estimator, Mahalanobis):
+        return replace(estimator, trim=0.0), None
     if isinstance(estimator, Ecod):
         return replace(estimator, num_bins=min(estimator.num_bins, _BINS_OVER_SILOS)), None
     return estimator, None

@@ -244,16 +244,35 @@ def _placed(histogram: Histogram, wanted: FloatArray) -> FloatArray:
     return np.unique(np.interp(wanted, shares, places))
 
 
+def _ascending(histogram: Histogram) -> Histogram:
+    """The bins that hold rows; neighbours whose means do not ascend are taken as one.
+
+    Within one place they always do. A silo counts the rows of a bin that may not leave among those of another.
+    """
+    table = np.column_stack([histogram.count, histogram.weight, histogram.sums, histogram.squares])
+    bins: list[FloatArray] = []
+    edges: list[float] = []  # edges[i] is the lower one of bins[i]
+    lower = np.concatenate([[-np.inf], histogram.edges])
+    for row, edge in zip(table[histogram.weight > 0], lower[histogram.weight > 0].tolist(), strict=True):
+        bins.append(row)
+        edges.append(edge)
+        while len(bins) > 1 and bins[-2][2] / bins[-2][1] >= bins[-1][2] / bins[-1][1]:
+            bins[-2:] = [bins[-2] + bins[-1]]
+            del edges[-1]
+    count, weight, sums, squares = np.array(bins).reshape(-1, 4).T
+    return replace(histogram, edges=np.array(edges[1:]), count=count, weight=weight, sums=sums, squares=squares)
+
+
 def _distribution(histogram: Histogram, origin: float) -> Distribution:
     """What is kept of a feature: its bins that hold rows, and how the tails go on beyond them."""
-    held = np.flatnonzero(histogram.weight > 0)
-    if len(held) < 2:
+    ordered = _ascending(histogram)
+    if len(ordered.weight) < 2:
         return Distribution(origin, np.zeros(1), np.ones(1), 0.0, Tail(), Tail())
-    means, variances = (values[held] for values in _moments(histogram))
-    shares = histogram.weight[held] / histogram.weight.sum()
+    means, variances = _moments(ordered)
+    shares = ordered.weight / ordered.weight.sum()
     third = float((shares * (means**3 + 3 * means * variances)).sum())
     second = float((shares * (means**2 + variances)).sum())
-    lower_edge, upper_edge = histogram.edges[held[0]], histogram.edges[held[-1] - 1]
+    lower_edge, upper_edge = ordered.edges[0], ordered.edges[-1]
     lower = _tail(-means[0], -means[1], float(variances[0]), -float(lower_edge))
     upper = _tail(means[-1], means[-2], float(variances[-1]), float(upper_edge))
     return Distribution(origin, means, shares, third / second**1.5, replace(lower, start=-lower.start), upper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -170,19 +171,45 @@ class EcodModel:
         return {self.prediction_col: e.integer(0), "anomaly_score": self.scores(features)["anomaly_score"]}
 
     def scores(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
-        """``distance`` is ECOD's score; normalised, it is the mean over features, about 1 for a usual row.
+        """``distance`` is a length made of rarities; normalised, it is 1 for the root mean square of usual rows.
 
-        The score adds up, over the features, how rare a value is: once among the low values, once among the high ones,
-        once on the side of the feature's longer tail. The largest of the three sums counts.
+        Squares of rarities add up over the features: once of how rare a value is among the low ones, once among the
+        high ones, once on the side of the feature's longer tail. The largest of the three sums counts. ECOD itself adds
+        the rarities; squared, one value that is very rare counts for more than many that are a little rare.
         """
-        varied = [(d, a) for d, a in zip(self.distributions, self._away(features), strict=True) if d.varies]
-        both = [d.rarities(a) for d, a in varied]
-        left, right = (e.total(tails[side] for tails in both) for side in (0, 1))
-        longer = e.total(
-            (low if d.skewness < 0 else high).copy() for (d, _), (low, high) in zip(varied, both, strict=True)
+        return self._scores(self._rarest([d.rarities(a) for d, a in self._varied(features)]))
+
+    def layered_scores(
+        self, features: Sequence[e.Expression]
+    ) -> tuple[tuple[Mapping[str, e.Expression], ...], Mapping[str, e.Expression]]:
+        """Layers of intermediate columns, and the scores over them; so that nothing is written twice."""
+        rarities: dict[str, e.Expression] = {}
+        both: list[tuple[e.Expression, e.Expression]] = []
+        for i, (d, away) in enumerate(self._varied(features)):
+            names = f"__hanse_low{i}", f"__hanse_high{i}"
+            rarities.update(zip(names, d.rarities(away), strict=True))
+            both.append((e.column(names[0]), e.column(names[1])))
+        layers = (
+            (rarities, {"__hanse_distance": self._rarest(both)}) if both else ({"__hanse_distance": e.number(0.0)},)
         )
-        distance = e.greatest([left, right, longer])
-        normalized = e.divide(distance.copy(), e.number(max(len(varied), 1)))
+        return layers, self._scores(e.column("__hanse_distance"))
+
+    def _varied(self, features: Sequence[e.Expression]) -> list[tuple[Distribution, e.Expression]]:
+        return [(d, a) for d, a in zip(self.distributions, self._away(features), strict=True) if d.varies]
+
+    def _rarest(self, both: Sequence[tuple[e.Expression, e.Expression]]) -> e.Expression:
+        """The root of the largest sum of squares: among low values, among high ones, on the side of the longer tail."""
+        skewed = [d.skewness < 0 for d in self.distributions if d.varies]
+        left, right = (e.total(e.squared(tails[side].copy()) for tails in both) for side in (0, 1))
+        longer = e.total(
+            e.squared((low if first else high).copy()) for first, (low, high) in zip(skewed, both, strict=True)
+        )
+        return e.root(e.greatest([left, right, longer]))
+
+    def _scores(self, distance: e.Expression) -> Mapping[str, e.Expression]:
+        normalized = e.divide(
+            distance.copy(), e.number(math.sqrt(2 * max(sum(d.varies for d in self.distributions), 1)))
+        )
         return {
             self.prediction_col: e.integer(0),
             "distance": distance,

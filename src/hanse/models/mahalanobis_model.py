@@ -67,7 +67,16 @@ class MahalanobisModel:
         """``distance`` is Mahalanobis's; normalised, it is 1 for the root mean square of normally distributed rows."""
         away = self._away(features)
         rows = triangle_of(self.whitening).tolist()
-        distance = e.root(e.total(e.squared(e.dot(row, away)) for row in rows if any(row)))
+        return self._scores(e.root(e.total(e.squared(e.dot(row, away)) for row in rows if any(row))))
+
+    def layered_scores(
+        self, features: Sequence[e.Expression]
+    ) -> tuple[tuple[Mapping[str, e.Expression], ...], Mapping[str, e.Expression]]:
+        """Layers of intermediate columns, and the scores over them; so that nothing is written twice."""
+        distance = self.scores(features)["distance"]
+        return ({"__hanse_distance": distance},), self._scores(e.column("__hanse_distance"))
+
+    def _scores(self, distance: e.Expression) -> Mapping[str, e.Expression]:
         normalized = e.divide(distance.copy(), e.number(math.sqrt(max(self.rank, 1))))
         return {
             self.prediction_col: e.integer(0),
