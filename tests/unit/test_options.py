@@ -105,7 +105,7 @@ def test_the_type_is_asked_for() -> None:
         estimator_of([Given("NUM_CLUSTERS", 3)], Position(1, 1))
     assert str(raised.value) == (
         "no MODEL_TYPE at line 1, column 1: add OPTIONS (MODEL_TYPE = 'bisecting_kmeans', ...); "
-        "types: bisecting_kmeans, kmeans, logistic_reg"
+        "types: bisecting_kmeans, ecod, kmeans, logistic_reg, mahalanobis"
     )
 
 
@@ -129,7 +129,7 @@ def test_types_that_are_not_there_yet_say_so(name: str) -> None:
         estimator_of([Given("MODEL_TYPE", name.upper(), AT, VALUE_AT)], None)
     assert str(raised.value) == (
         f"MODEL_TYPE = '{name}' at line 4, column 45: Hanse knows this type and does not train it yet; "
-        "it trains bisecting_kmeans, kmeans, logistic_reg"
+        "it trains bisecting_kmeans, ecod, kmeans, logistic_reg, mahalanobis"
     )
 
 
@@ -141,7 +141,8 @@ def test_every_option_has_a_default_that_fits_and_a_line_of_help(kind: type[Any]
 
 
 def test_defaults_are_those_of_the_reference() -> None:
-    bisecting, kmeans, logistic = (kind() for kind in ESTIMATORS)
+    made = {kind.model_type: kind() for kind in ESTIMATORS}
+    bisecting, kmeans, logistic = (made[name] for name in ("bisecting_kmeans", "kmeans", "logistic_reg"))
     assert (bisecting.max_iter, bisecting.num_clusters, bisecting.distance_measure) == (20, 4, "euclidean")
     assert (bisecting.min_divisible_cluster_size, bisecting.prediction_col) == (1.0, "prediction")
     assert (bisecting.split_order, bisecting.split_starts, bisecting.weight_col) == ("inertia", "auto", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 from sqlglot.errors import UnsupportedError as SqlglotUnsupportedError
 
@@ -41,8 +42,10 @@ def render(tree: exp.Query, catalog: Catalog, dialect: str = "duckdb") -> exp.Qu
 
 def to_sql(tree: exp.Query, dialect: str = "duckdb") -> str:
     """The text of a rendered tree; raises UnsupportedError rather than leave something out."""
+    generator = Dialect.get_or_raise(dialect).generator(unsupported_level=ErrorLevel.RAISE)
+    generator.EXPRESSIONS_WITHOUT_NESTED_CTES = set()  # type: ignore[misc]  # sqlglot would hoist a WITH for Hive's sake
     try:
-        return tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
+        return generator.generate(tree)
     except SqlglotUnsupportedError as error:
         raise UnsupportedError(str(error), f"it has no equal on {_ENGINES[dialect]}") from error
 
