@@ -1,7 +1,7 @@
 """The engines: a test that asks for ``session`` runs on each.
 
 On Spark a statement takes tenths of a second whatever it does, so there a test with many parameters runs with the
-first two of them; with ``HANSE_EVERY_PARAMETER=1`` in the environment it runs with all.
+first of them; with ``HANSE_EVERY_PARAMETER=1`` in the environment it runs with all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 import hanse
 
 ENGINES = ("duckdb", "spark")
-FEW = 2
+FEW = 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

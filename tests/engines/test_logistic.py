@@ -249,7 +249,7 @@ def test_a_label_that_is_no_number(session: hanse.Session) -> None:
     refused(
         session,
         BindError,
-        r"LABEL = 'churned' is of type VARCHAR at line 1, column \d+: need 0 and 1 or truth values",
+        r"LABEL = 'churned' is of type (VARCHAR|STRING) at line 1, column \d+: need 0 and 1 or truth values",
         columns="x0, 'yes' AS churned",
     )
 
@@ -352,7 +352,7 @@ def test_evaluation_asks_for_the_label(session: hanse.Session) -> None:
     train(session)
     for query, message in (
         ("SELECT x0, x1, x2 FROM people", "evaluating model m needs its label, column churned"),
-        ("SELECT x0, x1, x2, 'no' AS churned FROM people", "label churned of model m is of type VARCHAR"),
+        ("SELECT x0, x1, x2, 'no' AS churned FROM people", "label churned of model m is of type (VARCHAR|STRING)"),
         ("SELECT x0, x1, x2, churned + 1 AS churned FROM people", r"label of model m: \d+ of 600 .*: 2 \(\d+ rows\)"),
         ("SELECT * FROM people WHERE id < 0", "there is nothing to evaluate m on"),
     ):
