@@ -154,7 +154,7 @@ def held_open() -> Iterator[None]:
     from hanse.federation.gate import Gate, Release
 
     class Open(Gate):
-        def release(self, question: Any, customers: Any = None) -> Release:
+        def release(self, question: Any, customers: Any = None, classes: Any = ()) -> Release:
             mapping = tuple(range(question.cells))
             return Release(question.tally(mapping), mapping)
 
