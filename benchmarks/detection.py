@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.float64]
 
-__all__ = ["measure"]
+__all__ = ["RETAIL_FEATURES", "REVERSED", "UK_CUSTOMERS", "measure"]
 
 REVERSED = (12346, 16446)
 """Customers of the United Kingdom who ordered tens of thousands of pieces and sent them back within minutes."""
 
 RETAIL_FEATURES = ("avg_order_value", "largest_order_value", "orders", "lifetime", "recency")
 
-_RETAIL = """
+UK_CUSTOMERS = """
     CREATE TABLE customers AS
     WITH orders AS (
         SELECT CustomerID, InvoiceNo, MIN(InvoiceDate) AS bought, SUM(Quantity * UnitPrice) AS worth
@@ -113,7 +113,7 @@ def on_retail(source: str) -> dict[str, Any]:
 
     with hanse.connect() as session:
         session.load("lines", [source])
-        session.sql(_RETAIL)
+        session.sql(UK_CUSTOMERS)
         listed = ", ".join(RETAIL_FEATURES)
         table = session.sql(f"SELECT customer, {listed} FROM customers ORDER BY customer").arrow()
         customers = table["customer"].to_numpy()

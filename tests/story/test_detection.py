@@ -12,24 +12,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import hanse
+from benchmarks.detection import RETAIL_FEATURES, REVERSED, UK_CUSTOMERS
 from hanse import demo
 
-REVERSED = (12346, 16446)
-"""Customers of the United Kingdom who ordered tens of thousands of pieces and sent them back within minutes."""
-
-CUSTOMERS = """
-    CREATE TABLE customers AS
-    WITH orders AS (
-        SELECT CustomerID, InvoiceNo, MIN(InvoiceDate) AS bought, SUM(Quantity * UnitPrice) AS worth
-        FROM lines
-        WHERE CustomerID IS NOT NULL AND InvoiceNo NOT LIKE 'C%' AND UnitPrice > 0 AND Country = 'United Kingdom'
-        GROUP BY CustomerID, InvoiceNo)
-    SELECT CAST(CustomerID AS INT) AS customer, AVG(worth) AS avg_order_value, MAX(worth) AS largest_order_value,
-        COUNT(*) AS orders, DATEDIFF(MAX(bought), MIN(bought)) AS lifetime,
-        DATEDIFF(DATE '2011-12-10', MAX(bought)) AS recency
-    FROM orders GROUP BY CustomerID
-"""
-FEATURES = "avg_order_value, largest_order_value, orders, lifetime, recency"
+FEATURES = ", ".join(RETAIL_FEATURES)
 SCALED = "order_value_z, orders_z, lifetime_z, recency_z"
 
 TYPES = (
@@ -47,7 +33,7 @@ def retail(shared: Path) -> Iterator[hanse.Session]:
     """The customers of the United Kingdom."""
     with hanse.connect() as session:
         session.load("lines", [str(shared / "data" / "online_retail.parquet")])
-        session.sql(CUSTOMERS)
+        session.sql(UK_CUSTOMERS)
         yield session
 
 

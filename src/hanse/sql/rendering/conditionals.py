@@ -9,21 +9,14 @@ from sqlglot import exp
 from hanse.sql.rendering import operators
 from hanse.sql.rendering.call import Call, Function, plain
 from hanse.sql.rendering.casts import cast_value, coerce, to_boolean
+from hanse.sql.rendering.spark_types import CASTS
 from hanse.sql.rendering.templates import duck
 from hanse.sql.rendering.types import (
     BIGINT,
-    BINARY,
     BOOLEAN,
-    DATE,
     DOUBLE,
-    FLOAT,
     INT,
-    SMALLINT,
-    STRING,
-    TIMESTAMP,
-    TINYINT,
     Type,
-    decimal,
 )
 from hanse.sql.rendering.values import Value, misfit
 
@@ -143,16 +136,5 @@ CONDITIONALS: dict[str, Function] = {
     "shiftleft": _shift("{0} << {1}"),
     "shiftright": _shift("{0} >> {1}"),
     "bit_count": plain("CAST(bit_count({0}) AS INTEGER)", BIGINT, returns=INT),
-    "boolean": _cast(BOOLEAN),
-    "tinyint": _cast(TINYINT),
-    "smallint": _cast(SMALLINT),
-    "int": _cast(INT),
-    "bigint": _cast(BIGINT),
-    "float": _cast(FLOAT),
-    "double": _cast(DOUBLE),
-    "decimal": _cast(decimal(10, 0)),
-    "string": _cast(STRING),
-    "binary": _cast(BINARY),
-    "date": _cast(DATE),
-    "timestamp": _cast(TIMESTAMP),
+    **{name: _cast(type_) for name, type_ in CASTS.items()},
 }

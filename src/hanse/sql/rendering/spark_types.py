@@ -24,7 +24,23 @@ from hanse.sql.rendering.types import (
 )
 from hanse.sql.rendering.values import misfit, unsupported
 
-__all__ = ["spark_type"]
+__all__ = ["CASTS", "spark_type"]
+
+CASTS = {
+    "boolean": BOOLEAN,
+    "tinyint": TINYINT,
+    "smallint": SMALLINT,
+    "int": INT,
+    "bigint": BIGINT,
+    "float": FLOAT,
+    "double": DOUBLE,
+    "decimal": decimal(10, 0),
+    "string": STRING,
+    "binary": BINARY,
+    "date": DATE,
+    "timestamp": TIMESTAMP,
+}
+"""Functions that cast to the type of their own name: ``int(x)``."""
 
 _SCALARS = {
     exp.DType.BOOLEAN: BOOLEAN,

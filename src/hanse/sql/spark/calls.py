@@ -7,21 +7,15 @@ from collections.abc import Callable, Sequence
 from sqlglot import exp
 
 from hanse.sql.rendering.notes import type_of
+from hanse.sql.rendering.spark_types import CASTS
 from hanse.sql.rendering.types import (
     BIGINT,
-    BINARY,
-    BOOLEAN,
     DATE,
-    DOUBLE,
-    FLOAT,
     INT,
     NULL,
-    SMALLINT,
     STRING,
     TIMESTAMP,
-    TINYINT,
     Type,
-    decimal,
 )
 from hanse.sql.spark.casts import written_cast
 from hanse.sql.spark.texts import cast_as, spark
@@ -148,17 +142,6 @@ CALLS: dict[str, Rewrite] = {
     "date_add": _narrow(1),
     "date_sub": _narrow(1),
     "localtimestamp": _renamed("current_timestamp"),
-    "boolean": _cast(BOOLEAN),
-    "tinyint": _cast(TINYINT),
-    "smallint": _cast(SMALLINT),
-    "int": _cast(INT),
-    "bigint": _cast(BIGINT),
-    "float": _cast(FLOAT),
-    "double": _cast(DOUBLE),
-    "decimal": _cast(decimal(10, 0)),
-    "string": _cast(STRING),
-    "binary": _cast(BINARY),
-    "date": _cast(DATE),
-    "timestamp": _cast(TIMESTAMP),
+    **{name: _cast(type_) for name, type_ in CASTS.items()},
 }
 """By name, lower case."""
