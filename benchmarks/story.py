@@ -4,60 +4,19 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from benchmarks.bench import Bench, missing_spark
 from benchmarks.generate import demo_events
 from benchmarks.processes import Outcome
 from benchmarks.report import Chart, Measurement, Table, Target, Timing, seconds
+from benchmarks.story_hanse import SCRIPTS, hanse_story
 from benchmarks.story_plan import plan
 from benchmarks.story_spark import SETTINGS, spark_story
 
 __all__ = ["measure"]
 
 PHASES = ("start", "features and aggregates", "training", "evaluation", "prediction")
-SCRIPTS = 8  # the ninth compares with the planted truth, which real data has not
-
-
-def hanse_story(events: str, workspace: str) -> dict[str, Any]:
-    """Run the scripts as they stand, in a new workspace on disk; seconds by phase, and what was found."""
-    started = time.perf_counter()
-    import hanse
-    from hanse import demo
-
-    phases: dict[str, float] = {}
-    silhouettes: list[float] = []
-    models: list[str] = []
-    parameters = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}
-    with hanse.connect(workspace) as session:
-        session.sql(f"CREATE TEMP VIEW {demo.EVENTS_TABLE} AS SELECT * FROM parquet.`{events}`")
-        phases["start"] = time.perf_counter() - started
-        for script in demo.story()[:SCRIPTS]:
-            started = time.perf_counter()
-            for result in session.run(script.read_text(), parameters):
-                rows = result.fetchall()
-                if result.kind == "create_model":
-                    models.append(rows[0][result.columns.index("model")])
-                if "silhouette" in result.columns:
-                    silhouettes.append(rows[0][result.columns.index("silhouette")])
-                phase = _phase(script.stem, result.kind)
-                phases[phase] = phases.get(phase, 0.0) + time.perf_counter() - started
-                started = time.perf_counter()
-        sizes = {
-            name: [n for (n,) in session.sql(f"SELECT cluster_size FROM model_centroids({name}, 1)").fetchall()]
-            for name in models
-        }
-    return {"phases": phases, "silhouettes": silhouettes, "sizes": sizes}
-
-
-def _phase(script: str, kind: str) -> str:
-    if kind == "create_model":
-        return "training"
-    if "evaluate" in script:
-        return "evaluation"
-    return "prediction" if "predict" in script and kind == "create_table" else "features and aggregates"
 
 
 def measure(bench: Bench) -> Measurement:

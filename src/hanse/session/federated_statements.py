@@ -1,11 +1,10 @@
-"""What the statements about silos and federated models do."""
+"""What the statements about silos and federated models do; what trains over silos is loaded by those who do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hanse.session.federated_training import create, resume
 from hanse.session.outcome import Call, Outcome, model_made
 from hanse.session.result import rows_of
 from hanse.sql import nodes
@@ -36,11 +35,15 @@ def _drop_silo(call: Call, statement: nodes.DropSilo) -> Outcome:
 
 
 def _create_federated(call: Call, statement: nodes.CreateFederatedModel) -> Outcome:
+    from hanse.session.federated_training import create
+
     made = create(call.session, statement, call.parameters, call.progress)
     return model_made(statement.kind, [made.info.model_id, made.info.name, made.info.version], made.warnings)
 
 
 def _resume_model(call: Call, statement: nodes.ResumeModel) -> Outcome:
+    from hanse.session.federated_training import resume
+
     made = resume(call.session, str(statement.name), call.progress)
     return model_made(statement.kind, [made.info.model_id, made.info.name, made.info.version], made.warnings)
 

@@ -11,7 +11,6 @@ from hanse.errors import UnsupportedError
 from hanse.sql.rendering.files import file_source
 from hanse.sql.rendering.queries import render_query
 from hanse.sql.rendering.scope import Catalog, Environment
-from hanse.sql.spark.writer import write_query
 
 __all__ = ["Catalog", "file_source", "render", "to_sql"]
 
@@ -35,6 +34,8 @@ def render(tree: exp.Query, catalog: Catalog, dialect: str = "duckdb") -> exp.Qu
         return render_query(tree, Environment(catalog)).tree
     if dialect != "spark":
         raise UnsupportedError(f"dialect {dialect!r}", "only duckdb and spark are there")
+    from hanse.sql.spark.writer import write_query
+
     bound = tree.copy()
     render_query(bound, Environment(catalog))
     return write_query(bound)

@@ -1,0 +1,37 @@
+"""What a session loads before it needs it: nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "hanse.federation",
+    "hanse.report",
+    "hanse.sql.spark",
+    "jinja2",
+    "nats",
+    "pandas",
+    "pyspark",
+    "scipy",
+    "sqlalchemy",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "loaded"),
+    [
+        ("SELECT 1", []),
+        ("SHOW MODELS", ["sqlalchemy"]),
+        ("SHOW SILOS", ["hanse.federation", "sqlalchemy"]),
+    ],
+)
+def test_a_statement_loads_what_it_needs(text: str, loaded: list[str]) -> None:
+    code = (
+        f"import sys, hanse; hanse.connect().sql({text!r}).fetchall(); "
+        f"print(sorted(m for m in {HEAVY} if m in sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(loaded)
