@@ -15,7 +15,7 @@ from hanse.statistics import FloatArray, Statistics
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Engine", "observation_query", "statistics_of"]
+__all__ = ["Engine", "empties_of", "observation_query", "statistics_of"]
 
 
 class Engine(Protocol):
@@ -136,13 +136,19 @@ def observation_query(relation: str | e.Expression, observation: Observation) ->
     return e.select(e.select_over(source, {"cell": observation.cell}), columns, e.column("cell"))
 
 
+def empties_of(observation: Observation) -> list[float]:
+    """What stands for NULL in each column that :func:`observation_query` gives: NaN for no cell, else an empty sum."""
+    sums = [_EMPTY[aggregate.combine] for aggregate in observation.aggregates.values() for _ in aggregate.expressions]
+    return sums if observation.cell is None else [np.nan, *sums]
+
+
 def statistics_of(observation: Observation, columns: Sequence[FloatArray]) -> Statistics:
     """Statistics from the columns that :func:`observation_query` gave.
 
     Args:
         observation: what was asked.
-        columns: (r,) each, NaN for NULL; the cell first where there are cells. Cells without rows, and NULL sums, get
-            the identity of their way of combining.
+        columns: (r,) each, :func:`empties_of` for NULL; the cell first where there are cells. Cells without rows get
+            the same.
     """
     rest = list(columns)
     cells = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 import numpy as np
 
-from hanse.engines.base import observation_query, statistics_of
+from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
@@ -22,7 +22,7 @@ from hanse.errors import (
 )
 from hanse.estimator import Observation
 from hanse.expressions import Expression, call, only, parse_sql, quote, string, written
-from hanse.statistics import Statistics
+from hanse.statistics import FloatArray, Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -252,14 +252,10 @@ class DuckDB:
         sql = written(observation_query(relation, observation), self.dialect, copy=False)
         with _translated(self.database):
             columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
-        identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
-        fill = [] if observation.cell is None else [np.nan]
-        for aggregate in observation.aggregates.values():
-            fill += [identity[aggregate.combine]] * len(aggregate.expressions)
-        arrays = [
-            np.ma.filled(np.ma.asarray(c, dtype=np.float64), f) for c, f in zip(columns.values(), fill, strict=True)
-        ]
-        return statistics_of(observation, arrays)
+        return statistics_of(
+            observation,
+            [_whole(c, empty) for c, empty in zip(columns.values(), empties_of(observation), strict=True)],
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -308,6 +304,12 @@ def _translate(message: str, database: str, *, opening: bool) -> HanseError:
     if "Out of Memory" in first:
         return EngineError(f"the engine ran out of memory: {first}")
     return EngineError(first)
+
+
+def _whole(column: Any, empty: float) -> FloatArray:
+    """A column as doubles, with ``empty`` for NULL; DuckDB masks a column only where it holds one."""
+    doubles = column.astype(np.float64)  # first: a column of whole numbers has no room for NaN
+    return np.asarray(doubles.filled(empty) if isinstance(doubles, np.ma.MaskedArray) else doubles)
 
 
 _READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}

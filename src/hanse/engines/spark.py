@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hanse import expressions as e
-from hanse.engines.base import observation_query, statistics_of
+from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader
 from hanse.engines.spark_tables import CatalogTables, FolderTables
@@ -139,16 +139,13 @@ class Spark:
         sql = e.written(tree, self.dialect, copy=False)
         with self._translated():
             rows = self._run(sql).collect()
-        identity = {"sum": 0.0, "min": np.inf, "max": -np.inf}
-        fill = [] if observation.cell is None else [np.nan]
-        for aggregate in observation.aggregates.values():
-            fill += [identity[aggregate.combine]] * len(aggregate.expressions)
-        columns = zip(*rows, strict=True) if rows else [()] * len(fill)
+        empties = empties_of(observation)
+        columns = zip(*rows, strict=True) if rows else [()] * len(empties)
         return statistics_of(
             observation,
             [
-                np.array([f if v is None else v for v in column], dtype=np.float64)
-                for column, f in zip(columns, fill, strict=True)
+                np.array([empty if v is None else v for v in column], dtype=np.float64)
+                for column, empty in zip(columns, empties, strict=True)
             ],
         )
 

@@ -47,8 +47,12 @@ class Geometry(Protocol):
         """A row's cost against one centroid, as SQL over the raw features."""
         ...
 
-    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
-        """SQL over the raw features that is greatest for the nearest centroid."""
+    def place(self, features: Sequence[e.Expression], origin: FloatArray) -> list[e.Expression]:
+        """Where a row lies, for :meth:`affinity`, as SQL over the raw features."""
+        ...
+
+    def affinity(self, place: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+        """SQL over a row's :meth:`place` that is greatest for the nearest centroid, which is in feature units."""
         ...
 
 
@@ -60,7 +64,7 @@ class Euclidean:
 
     def rows(self, features: Sequence[str], origin: FloatArray) -> tuple[Layers, tuple[e.Expression, ...]]:
         """The features about the origin."""
-        layer = {f"z{i}": e.subtract(e.column(f), e.number(origin[i])) for i, f in enumerate(features)}
+        layer = {f"z{i}": value for i, value in enumerate(self.place([e.column(f) for f in features], origin))}
         return (layer,), tuple(e.column(z) for z in layer)
 
     def means(self, weight: FloatArray, sums: FloatArray) -> FloatArray:
@@ -80,11 +84,14 @@ class Euclidean:
         """``sum((x - c)^2)``."""
         return e.total(e.square(e.subtract(f.copy(), e.number(c))) for f, c in zip(features, centroid, strict=True))
 
-    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+    def place(self, features: Sequence[e.Expression], origin: FloatArray) -> list[e.Expression]:
+        """``x - o``, the very coordinates of :meth:`rows`."""
+        return [e.subtract(f.copy(), e.number(o)) for f, o in zip(features, origin, strict=True)]
+
+    def affinity(self, place: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
         """``(x - o).(c - o) - |c - o|^2 / 2``, which orders centroids as the distance does."""
         away = centroid - origin
-        shifted = [e.subtract(f.copy(), e.number(o)) for f, o in zip(features, origin, strict=True)]
-        return e.subtract(e.dot(away.tolist(), shifted), e.number(float(away @ away) / 2))
+        return e.subtract(e.dot(away.tolist(), place), e.number(float(away @ away) / 2))
 
 
 @dataclass(frozen=True)
@@ -122,9 +129,13 @@ class Cosine:
         ]
         return e.multiply(e.number(0.5), e.total(e.square(a) for a in away))
 
-    def affinity(self, features: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
-        """``x.c``; the row's own length does not change the order."""
-        return e.dot(centroid.tolist(), features)
+    def place(self, features: Sequence[e.Expression], origin: FloatArray) -> list[e.Expression]:
+        """``x``; the row's own length does not change the order."""
+        return list(features)
+
+    def affinity(self, place: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
+        """``x.c``."""
+        return e.dot(centroid.tolist(), place)
 
 
 GEOMETRIES: tuple[Geometry, ...] = (Euclidean(), Cosine())

@@ -149,7 +149,8 @@ class KMeans:
             assert state.grid is not None  # laid by the phase before
             return Observation(aggregates, layers, state.grid.cell(z), state.grid.cells)
         assert state.centroids is not None  # chosen by the phase before
-        nearness, label = _nearest(state.features, state.centroids, state.origin, self.geometry)
+        place = z if self.geometry.name == "euclidean" else [e.column(f) for f in state.features]
+        nearness, label = _nearest(place, state.centroids, state.origin, self.geometry)
         return Observation(aggregates, (*layers, *nearness), label, len(state.centroids))
 
     def _distance_sq(self, state: KMeansState) -> e.Expression:
@@ -300,13 +301,12 @@ def _lloyd(cloud: Cloud, centroids: FloatArray, geometry: Geometry) -> tuple[flo
 
 
 def _nearest(
-    features: Sequence[str], centroids: FloatArray, origin: FloatArray, geometry: Geometry
+    place: Sequence[e.Expression], centroids: FloatArray, origin: FloatArray, geometry: Geometry
 ) -> tuple[tuple[Mapping[str, e.Expression], ...], e.Expression]:
     """Layers of intermediate columns and the label of the nearest centroid (k, d), which are about the origin."""
-    rows = [e.column(f) for f in features]
     shift = origin if geometry.name == "euclidean" else np.zeros_like(origin)
     placed = centroids + shift
-    near = {f"near{i}": geometry.affinity(rows, c, origin) for i, c in enumerate(placed)}
+    near = {f"near{i}": geometry.affinity(place, c, origin) for i, c in enumerate(placed)}
     return (near,), _greatest_of([e.column(name) for name in near], placed)
 
 
@@ -358,7 +358,8 @@ class KMeansModel:
     def predict(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
         """The label of the nearest centroid."""
         geometry = geometry_of(self.distance_measure)
-        near = [geometry.affinity(features, c.centroid, self.origin) for c in self.clusters]
+        place = geometry.place(features, self.origin)
+        near = [geometry.affinity(place, c.centroid, self.origin) for c in self.clusters]
         return {self.prediction_col: _greatest_of(near, [c.centroid for c in self.clusters])}
 
     def described(self) -> Iterator[tuple[str, str]]:
