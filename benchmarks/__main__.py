@@ -19,7 +19,6 @@ from benchmarks import (
     memory,
     predict,
     quality,
-    spark_train,
     startup,
     story,
     train,
@@ -34,7 +33,9 @@ from benchmarks.report import Measurement, Results, read, write
 MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "story": story.measure,
     "train": train.measure,
-    "spark_train": spark_train.measure,
+    "train_rows": train.measure_rows,
+    "train_features": train.measure_features,
+    "train_clusters": train.measure_clusters,
     "quality": quality.measure,
     "detection": detection.measure,
     "federation_quality": federation_quality.measure,
@@ -51,8 +52,11 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
 def main() -> None:
     """Measure what the arguments ask for."""
     arguments = _arguments()
-    names: Sequence[str] = arguments.only or list(MEASUREMENTS)
     target: Path = arguments.into or (ROOT / "build" / "benchmarks" if arguments.quick else ROOT)
+    if arguments.render:
+        _publish([], target)
+        return
+    names: Sequence[str] = arguments.only or list(MEASUREMENTS)
     machine = describe()
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     done: list[Measurement] = []
@@ -81,6 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", type=_names, help=f"comma-separated, of {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs; goes to build/benchmarks")
+    parser.add_argument("--render", action="store_true", help="measure nothing; write the page and its plots anew")
     parser.add_argument("--into", type=Path, help="folder that gets results.json, the page and its plots")
     parser.add_argument("--scratch", type=Path, help="folder for up to 6 GB of data meanwhile; the system's by default")
     parser.add_argument(
@@ -107,13 +112,16 @@ def _existing(path: Path) -> Path | None:
 def _publish(done: Sequence[Measurement], target: Path) -> None:
     """Put what was measured in place of what was measured before, and write everything anew."""
     stored = target / "benchmarks" / "results.json"
-    results: Results = read(stored).updated(done, list(MEASUREMENTS))
+    before = read(stored)
+    results: Results = before.updated(done, list(MEASUREMENTS))
     write(stored, results)
     page = target / "docs" / "benchmarks.md"
     page.parent.mkdir(parents=True, exist_ok=True)
-    for measurement in results.measurements:
-        for chart in measurement.charts:
-            draw(chart, page.parent / "img")
+    pictures = page.parent / "img"
+    for gone in before.charts().keys() - results.charts().keys():
+        (pictures / f"{gone}.svg").unlink(missing_ok=True)
+    for chart in results.charts().values():
+        draw(chart, pictures)
     page.write_text(render(results))
 
 

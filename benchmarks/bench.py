@@ -1,21 +1,35 @@
-"""What every measurement is given: where to work, how large, and whom to tell."""
+"""What every measurement is given: where to work, how large, and whom to tell; and how contenders take turns."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Outcome, run
 
-__all__ = ["Bench", "missing_spark"]
+__all__ = ["LIMIT_S", "Bench", "Contender", "Contest"]
+
+LIMIT_S = 300.0
+"""A contender that takes longer than this at a size is left out there."""
 
 Contender = tuple[Callable[..., dict[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What contenders did, and who was left out.
+
+    Args:
+        outcomes: of each contender's runs; at least one.
+        left_out: why a contender has none, by name.
+    """
+
+    outcomes: dict[str, list[Outcome]]
+    left_out: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -26,11 +40,13 @@ class Bench:
         folder: for data and workspaces; removed at the end.
         quick: small sizes and few runs, to see that everything works.
         online_retail: the UCI Online Retail data as Parquet, if it is there.
+        kept: contests that more than one measurement shows.
     """
 
     folder: Path
     quick: bool
     online_retail: Path | None
+    kept: dict[object, Contest] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     def say(self, text: str) -> None:
@@ -42,30 +58,29 @@ class Bench:
         return run(contender, **arguments)
 
     def interleaved(
-        self, contenders: Mapping[str, Contender], runs: int | Mapping[str, int], seeded: bool = False
-    ) -> dict[str, list[Outcome]]:
+        self, contenders: Mapping[str, Contender], runs: int, *, patience_s: float = math.inf, seeded: bool = False
+    ) -> Contest:
         """Run contenders in turn, each in a fresh process every time, so that a busy moment hits all alike.
+
+        One that fails or takes longer than :data:`LIMIT_S` is left out, with the reason.
 
         Args:
             contenders: by name, with their arguments.
-            runs: of each, or of each by name.
+            runs: of each, at most.
+            patience_s: whose runs have taken this long in all is not run again.
             seeded: whether each also gets the number of the run as ``seed``.
         """
-        wanted = runs if isinstance(runs, Mapping) else dict.fromkeys(contenders, runs)
         outcomes: dict[str, list[Outcome]] = {name: [] for name in contenders}
-        for number in range(max(wanted.values())):
+        left_out: dict[str, str] = {}
+        for number in range(runs):
             for name, (contender, arguments) in contenders.items():
-                if number < wanted[name]:
-                    more = {"seed": number} if seeded else {}
-                    outcomes[name].append(run(contender, **arguments, **more))
-        return outcomes
-
-
-def missing_spark() -> str | None:
-    """Why Spark cannot run here; None if it can."""
-    if find_spec("pyspark") is None:
-        return "pyspark is not installed"
-    java = shutil.which("java")
-    if java is None or subprocess.run([java, "-version"], capture_output=True, check=False).returncode:
-        return "there is no Java"
-    return None
+                had = outcomes[name]
+                if name in left_out or (had and sum(o.wall_s for o in had) >= patience_s):
+                    continue
+                more = {"seed": number} if seeded else {}
+                try:
+                    had.append(run(contender, LIMIT_S, **arguments, **more))
+                except RuntimeError as error:
+                    left_out[name] = str(error).strip().splitlines()[-1]
+                    self.say(f"{name} is left out: {error}")
+        return Contest({name: found for name, found in outcomes.items() if name not in left_out}, left_out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,10 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.float64]
 
-__all__ = ["COLUMNS", "FEATURES", "POPULATIONS", "prepare"]
+__all__ = ["FEATURES", "POPULATIONS", "Points", "columns", "prepare"]
 
 FEATURES = 4
-COLUMNS = tuple(f"x{i}" for i in range(FEATURES))
+"""Order value, orders, lifetime and recency; a population may have more."""
 
 POPULATIONS = {
     "customers": "customers as heavy-tailed as real ones (order value lognormal, orders gamma-Poisson, lifetime, "
@@ -26,8 +28,16 @@ POPULATIONS = {
 """The populations by name, and what they are."""
 
 
-def customers(rows: int, seed: int) -> Rows:
-    """Order value, orders, lifetime and recency over a year, as the demo's population has them; standardised."""
+def columns(features: int = FEATURES) -> list[str]:
+    """The columns' names."""
+    return [f"x{i}" for i in range(features)]
+
+
+def customers(rows: int, features: int, seed: int) -> Rows:
+    """Order value, orders, lifetime and recency over a year, as the demo's population has them; standardised.
+
+    Further features are random mixtures of these four, as heavy-tailed, with noise of half their spread.
+    """
     import numpy as np
 
     random = np.random.default_rng(seed)
@@ -42,16 +52,21 @@ def customers(rows: int, seed: int) -> Rows:
     lifetime = np.where(often, random.integers(300, 361, rows), np.where(dear | bots, 0.0, lifetime))
     recency = np.where(dear, random.integers(0, 11, rows), np.where(often, random.integers(0, 20, rows), recency))
     value = np.where(dear, 30.0 * value, np.where(bots, 3.0, value))
-    return standardised(np.column_stack([value, orders, lifetime, recency]))
+    points = standardised(np.column_stack([value, orders, lifetime, recency]))
+    if features == FEATURES:
+        return points
+    mixed = points @ random.normal(size=(FEATURES, features - FEATURES))
+    mixed += random.normal(size=mixed.shape) * 0.5 * mixed.std(axis=0)
+    return np.column_stack([points, standardised(mixed)])
 
 
-def blobs(rows: int, seed: int) -> Rows:
+def blobs(rows: int, features: int, seed: int) -> Rows:
     """Six Gaussian blobs, standardised."""
     import numpy as np
 
     random = np.random.default_rng(seed)
-    centres = 3.0 * random.normal(size=(6, FEATURES))
-    return standardised(centres[random.integers(0, 6, rows)] + random.normal(size=(rows, FEATURES)))
+    centres = 3.0 * random.normal(size=(6, features))
+    return standardised(centres[random.integers(0, 6, rows)] + random.normal(size=(rows, features)))
 
 
 def standardised(rows: Rows) -> Rows:
@@ -60,15 +75,15 @@ def standardised(rows: Rows) -> Rows:
     return result
 
 
-def make(population: str, rows: int, array: str, parquet: str) -> dict[str, Any]:
-    """Make rows as an array for scikit-learn and as Parquet for DuckDB."""
+def make(population: str, rows: int, features: int, array: str, parquet: str) -> dict[str, Any]:
+    """Make rows as an array for scikit-learn and as Parquet for DuckDB and Spark."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    points = {"customers": customers, "blobs": blobs}[population](rows, 7)
+    points = {"customers": customers, "blobs": blobs}[population](rows, features, 7)
     np.save(array, points)
-    pq.write_table(pa.table(dict(zip(COLUMNS, points.T, strict=True))), parquet, row_group_size=122_880)
+    pq.write_table(pa.table(dict(zip(columns(features), points.T, strict=True))), parquet, row_group_size=122_880)
     return {}
 
 
@@ -82,12 +97,33 @@ def load(parquet: str, workspace: str) -> dict[str, Any]:
     return {}
 
 
-def prepare(folder: Path, population: str, rows: int) -> tuple[Path, Path]:
-    """An array file and a workspace whose table ``points`` holds the same rows; made once."""
-    stem = f"{population}_{rows}"
-    array, parquet, workspace = folder / f"{stem}.npy", folder / f"{stem}.parquet", folder / stem
-    if not workspace.exists():
-        run(make, population=population, rows=rows, array=str(array), parquet=str(parquet))
-        run(load, parquet=str(parquet), workspace=str(workspace))
-        parquet.unlink()
-    return array, workspace
+@dataclass(frozen=True)
+class Points:
+    """The same rows three times.
+
+    Args:
+        array: for NumPy.
+        parquet: for Spark.
+        workspace: whose table ``points`` has them, and ``few`` the first 2,000.
+    """
+
+    array: Path
+    parquet: Path
+    workspace: Path
+
+    def remove(self) -> None:
+        """Make room on the disk."""
+        self.array.unlink()
+        self.parquet.unlink()
+        shutil.rmtree(self.workspace)
+
+
+def prepare(folder: Path, population: str, rows: int, features: int = FEATURES) -> Points:
+    """Rows of a population; made once."""
+    stem = folder / f"{population}_{rows}_{features}"
+    points = Points(stem.with_suffix(".npy"), stem.with_suffix(".parquet"), stem)
+    if not points.workspace.exists():
+        array, parquet, workspace = str(points.array), str(points.parquet), str(points.workspace)
+        run(make, population=population, rows=rows, features=features, array=array, parquet=parquet)
+        run(load, parquet=parquet, workspace=workspace)
+    return points

@@ -156,7 +156,7 @@ def measure(bench: Bench) -> Measurement:
             _table({n: {k: v[1] for k, v in row.items()} for n, row in demo.items()}, "The demo, average precision:"),
             *([_places(retail)] if retail else []),
         ),
-        slower=tuple(_losses(areas, best)),
+        behind=tuple(_losses(areas, best)),
         skipped=() if retail else ("UCI Online Retail: the file is not there (`--online-retail FILE`).",),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench import Bench
-from benchmarks.data import COLUMNS, prepare
+from benchmarks.data import columns, prepare
 from benchmarks.report import Measurement, Table, Target, Timing, seconds
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def hanse_evaluate(workspace: str, runs: int, labels: str) -> dict[str, Any]:
 
     import hanse
 
-    names = ", ".join(COLUMNS)
+    names = ", ".join(columns())
     found = []
     with hanse.connect(workspace) as session:
         session.sql(
@@ -108,7 +108,8 @@ def closed_form_silhouette(rows: npt.NDArray[np.float64], labels: npt.NDArray[np
 def measure(bench: Bench) -> Measurement:
     """Scans, time and agreement."""
     size, runs = (100_000, 3) if bench.quick else (1_000_000, 5)
-    array, workspace = prepare(bench.folder, "customers", size)
+    points = prepare(bench.folder, "customers", size)
+    array, workspace = points.array, points.workspace
     labels = Path(bench.folder) / "labels.npy"
     ours = bench.run(hanse_evaluate, workspace=str(workspace), runs=runs, labels=str(labels)).result
     pairs = 5_000 if bench.quick else 20_000
@@ -151,5 +152,5 @@ def measure(bench: Bench) -> Measurement:
                 ),
             ),
         ),
-        slower=(slower,) if ratio < 1 else (),
+        behind=(slower,) if ratio < 1 else (),
     )

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from benchmarks.bench import Bench
-from benchmarks.data import COLUMNS
+from benchmarks.data import columns
 from benchmarks.report import Measurement, Table, Target, seconds
 
 __all__ = ["measure"]
@@ -17,13 +17,13 @@ def make_parquet(path: str, rows: int) -> dict[str, Any]:
     import duckdb
 
     uniform = "(1 + hash(i * 4 + {0}) % 1000000007) / 1000000008.0"
-    columns = (
+    values = (
         f"exp(0.8 * sqrt(-2 * ln({uniform.format(0)})) * cos(2 * pi() * {uniform.format(1)}))",
         f"-ln({uniform.format(1)})",
         f"sqrt({uniform.format(2)})",
         uniform.format(3),
     )
-    listed = ", ".join(f"({text})::DOUBLE AS {name}" for name, text in zip(COLUMNS, columns, strict=True))
+    listed = ", ".join(f"({text})::DOUBLE AS {name}" for name, text in zip(columns(), values, strict=True))
     with duckdb.connect() as database:
         database.execute(f"COPY (SELECT {listed} FROM range({rows}) AS r(i)) TO '{path}' (FORMAT parquet)")
     return {}
@@ -33,7 +33,7 @@ def hanse_train_from_parquet(path: str, workspace: str, limit: str, clusters: in
     """CREATE MODEL straight from the file."""
     import hanse
 
-    names = ", ".join(COLUMNS)
+    names = ", ".join(columns())
     with hanse.connect(workspace, memory_limit=limit) as session:
         started = time.perf_counter()
         session.sql(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from benchmarks.report import Machine, Measurement, Results, Table, Target
+from benchmarks.explanations import explain
+from benchmarks.report import Machine, Measurement, Results, Table, Target, seconds
 
 __all__ = ["render"]
 
@@ -21,9 +22,10 @@ _REPRODUCE = """\
 ## How to reproduce
 
 ```sh
-make bench                                        # everything, in about a quarter of an hour; needs Java 17 for Spark
+make bench                                        # everything, in about one and a half hours; needs Java 17 for Spark
 .venv-bench/bin/python -m benchmarks --only train # one measurement
 .venv-bench/bin/python -m benchmarks --quick      # small sizes, to see that it works; goes to build/benchmarks
+.venv-bench/bin/python -m benchmarks --render     # measure nothing: the page anew from the results that there are
 ```
 
 Without Java, what needs Spark is left out, and the page says so. The quality of clusters on UCI Online Retail needs
@@ -44,8 +46,10 @@ def render(results: Results) -> str:
         *_machines(results.measurements),
         "## What was to be reached",
         _targets(results.measurements),
-        "## Where a peer is better",
+        "## Where Hanse is slower",
         _slower(results.measurements),
+        "## Where a peer's result is better",
+        _behind(results.measurements),
     ]
     for measurement in results.measurements:
         parts += _section(measurement)
@@ -92,7 +96,25 @@ def _verdict(target: Target, measurement: Measurement) -> str:
 
 
 def _slower(measurements: Iterable[Measurement]) -> str:
-    found = [f"- {line}" for m in measurements for line in m.slower]
+    """Every case where a peer took less time, by what explains it."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for measurement in measurements:
+        for slower in measurement.slower:
+            groups.setdefault(explain(slower), []).append(
+                (
+                    f"[{slower.case}](#{_anchor(measurement.title)})",
+                    f"{slower.hanse} {seconds(slower.hanse_s)}",
+                    f"{slower.peer} {seconds(slower.peer_s)}",
+                    f"{slower.peer_s / slower.hanse_s:.3g}",
+                )
+            )
+    header = ("case", "Hanse", "peer", "times Hanse's")
+    parts = [f"{why}\n\n{_table(Table(header, tuple(rows)))}" for why, rows in groups.items()]
+    return "\n\n".join(parts) if parts else "Nowhere in this run."
+
+
+def _behind(measurements: Iterable[Measurement]) -> str:
+    found = [f"- {line}" for m in measurements for line in m.behind]
     return "\n".join(found) if found else "Nowhere in this run."
 
 

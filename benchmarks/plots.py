@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Chart, seconds
+from benchmarks.report import Chart, exponent, seconds
 
 __all__ = ["draw"]
 
-_COLOURS = ("#0f766e", "#f59e0b", "#b45309", "#64748b", "#334155")
+_COLOURS = ("#0f766e", "#f59e0b", "#b45309", "#64748b", "#334155", "#0ea5e9", "#a21caf", "#65a30d", "#e11d48")
 _INK = "#334155"
+_BESIDE = 5
+"""With more series than this the legend stands beside the picture."""
 
 
 def draw(chart: Chart, folder: Path) -> Path:
@@ -41,7 +44,10 @@ def draw(chart: Chart, folder: Path) -> Path:
         figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
         _KINDS[chart.kind](axes, chart)
         axes.set_title(chart.title, loc="left", fontweight="bold")
-        axes.legend(frameon=False, fontsize=9)
+        if len(chart.series) > _BESIDE:
+            axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        else:
+            axes.legend(frameon=False, fontsize=9)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{chart.name}.svg"
         figure.savefig(path, metadata={"Date": None}, facecolor="white")
@@ -51,9 +57,20 @@ def draw(chart: Chart, folder: Path) -> Path:
     return path
 
 
+def _coloured(chart: Chart) -> Iterator[tuple[tuple[str, tuple[float, ...]], str]]:
+    """Each series with its colour.
+
+    Raises:
+        ValueError: more series than colours.
+    """
+    if len(chart.series) > len(_COLOURS):
+        raise ValueError(f"chart {chart.name}: {len(chart.series)} series, and there are {len(_COLOURS)} colours")
+    return zip(chart.series.items(), _COLOURS, strict=False)
+
+
 def _stacked(axes: Any, chart: Chart) -> None:
     left = [0.0] * len(chart.labels)
-    for (name, values), colour in zip(chart.series.items(), _COLOURS, strict=False):
+    for (name, values), colour in _coloured(chart):
         axes.barh(chart.labels, values, left=left, label=name, color=colour, height=0.55)
         left = [a + b for a, b in zip(left, values, strict=True)]
     for position, total in enumerate(left):
@@ -65,7 +82,7 @@ def _stacked(axes: Any, chart: Chart) -> None:
 
 def _groups(axes: Any, chart: Chart) -> None:
     width = 0.8 / len(chart.series)
-    for number, ((name, values), colour) in enumerate(zip(chart.series.items(), _COLOURS, strict=False)):
+    for number, ((name, values), colour) in enumerate(_coloured(chart)):
         at = [position + (number - (len(chart.series) - 1) / 2) * width for position in range(len(chart.labels))]
         bars = axes.bar(at, values, width=0.92 * width, label=name, color=colour)
         axes.bar_label(bars, [seconds(v) for v in values], fontsize=8, padding=2)
@@ -76,8 +93,11 @@ def _groups(axes: Any, chart: Chart) -> None:
 
 
 def _lines(axes: Any, chart: Chart) -> None:
-    for (name, values), colour in zip(chart.series.items(), _COLOURS, strict=False):
-        axes.plot((chart.at or {})[name], values, marker="o", label=name, color=colour)
+    for (name, values), colour in _coloured(chart):
+        at = (chart.at or {})[name]
+        slope = exponent(at, values)
+        label = name if slope is None else f"{name}: {slope:.2f}"
+        axes.plot(at, values, marker="o", label=label, color=colour)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(chart.at_unit)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from benchmarks.bench import Bench
-from benchmarks.data import COLUMNS, prepare
+from benchmarks.data import columns, prepare
 from benchmarks.report import Measurement, Table, Target, Timing, seconds
 
 __all__ = ["measure"]
@@ -23,7 +23,7 @@ def hanse_predict(workspace: str, runs: int) -> dict[str, Any]:
 
     found: dict[str, list[float]] = {name: [] for name in _STATEMENTS}
     with hanse.connect(workspace) as session:
-        names = ", ".join(COLUMNS)
+        names = ", ".join(columns())
         session.sql(
             f"CREATE OR REPLACE MODEL m TRANSFORM (vector_assembler(array({names})) features) "
             f"OPTIONS (MODEL_TYPE = 'bisecting_kmeans', NUM_CLUSTERS = 3) AS SELECT {names} FROM points"
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> Measurement:
     rows: list[tuple[str, ...]] = []
     targets = []
     for size in sizes:
-        _, workspace = prepare(bench.folder, "customers", size)
+        workspace = prepare(bench.folder, "customers", size).workspace
         result = bench.run(hanse_predict, workspace=str(workspace), runs=3 if bench.quick else 7).result
         predict, copy = (Timing(tuple(result[name])) for name in _STATEMENTS)
         ratio = predict.ratio_to(copy)

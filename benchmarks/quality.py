@@ -154,7 +154,7 @@ def measure(bench: Bench) -> Measurement:
         ),
         targets=_targets(ratios),
         tables=(Table(("data", "rows", "k", "Hanse", "scikit-learn, one start"), tuple(rows)),),
-        slower=tuple(
+        behind=tuple(
             f"Quality on {name}, k = {k}: Hanse leaves {r:.3f} times the inertia of the best of ten starts."
             for (name, k), r in ratios.items()
             if r > 1.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,20 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Chart", "Machine", "Measurement", "Results", "Table", "Target", "Timing", "read", "seconds", "write"]
+__all__ = [
+    "Chart",
+    "Machine",
+    "Measurement",
+    "Results",
+    "Slower",
+    "Table",
+    "Target",
+    "Timing",
+    "exponent",
+    "read",
+    "seconds",
+    "write",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,18 @@ def seconds(value: float) -> str:
     ('7.12 ms', '1.5 s', '61.3 s')
     """
     return f"{value * 1e3:.3g} ms" if value < 0.1 else f"{value:.3g} s"
+
+
+def exponent(at: Sequence[float], values: Sequence[float]) -> float | None:
+    """How values grow: the slope of the line through their logarithms with least squares; None for a single point.
+
+    >>> exponent((1, 10, 100), (0.5, 5.0, 50.0)), exponent((2, 4), (3.0, 12.0)), exponent((2,), (3.0,))
+    (1.0, 2.0, None)
+    """
+    if len(set(at)) < 2:
+        return None
+    slope, _ = statistics.linear_regression([math.log(x) for x in at], [math.log(y) for y in values])
+    return float(f"{slope:.3g}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +127,7 @@ class Chart:
     Args:
         name: of its file, without an ending.
         kind: ``stacked``: a bar for each label, stacked from the series; ``groups``: bars side by side; ``lines``:
-            a line for each series over ``at``.
+            a line for each series over ``at``, both axes logarithmic, named with its exponent.
         title: what it shows.
         unit: of the values.
         labels: of the bars.
@@ -118,6 +144,25 @@ class Chart:
     labels: tuple[str, ...] = ()
     at: dict[str, tuple[float, ...]] | None = None
     at_unit: str = ""
+
+
+@dataclass(frozen=True)
+class Slower:
+    """Hanse behind a peer.
+
+    Args:
+        case: what both did, as ``Training: 1,000,000 rows, 4 features, k = 8``.
+        hanse: which Hanse, as ``Hanse on Spark``.
+        peer: who was faster.
+        hanse_s: median seconds.
+        peer_s: median seconds.
+    """
+
+    case: str
+    hanse: str
+    peer: str
+    hanse_s: float
+    peer_s: float
 
 
 @dataclass(frozen=True)
@@ -152,7 +197,8 @@ class Measurement:
         targets: what was to be reached.
         tables: the numbers.
         charts: pictures of them.
-        slower: where a peer is faster, and why.
+        slower: where a peer is faster.
+        behind: where a peer's result is better, in sentences.
         skipped: what could not be measured, and why.
         quick: whether the sizes are too small to be quoted.
         day: when.
@@ -165,7 +211,8 @@ class Measurement:
     targets: tuple[Target, ...] = ()
     tables: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
-    slower: tuple[str, ...] = ()
+    slower: tuple[Slower, ...] = ()
+    behind: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     quick: bool = False
     day: str = ""
@@ -177,6 +224,10 @@ class Results:
     """All measurements, in the order of the page."""
 
     measurements: tuple[Measurement, ...] = ()
+
+    def charts(self) -> dict[str, Chart]:
+        """All charts by name."""
+        return {chart.name: chart for measurement in self.measurements for chart in measurement.charts}
 
     def updated(self, new: Sequence[Measurement], order: Sequence[str]) -> Results:
         """These with new ones in place of older ones of the same name, sorted by ``order``."""

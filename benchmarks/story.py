@@ -6,13 +6,14 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.bench import Bench, missing_spark
+from benchmarks.bench import Bench
 from benchmarks.generate import demo_events
 from benchmarks.processes import Outcome
 from benchmarks.report import Chart, Measurement, Table, Target, Timing, seconds
+from benchmarks.spark_session import SETTINGS, missing_spark
 from benchmarks.story_hanse import SCRIPTS, hanse_story
 from benchmarks.story_plan import plan
-from benchmarks.story_spark import SETTINGS, spark_story
+from benchmarks.story_spark import spark_story
 
 __all__ = ["measure"]
 
@@ -38,6 +39,7 @@ def measure(bench: Bench) -> Measurement:
         bench.say(f"story: {size:,} events by Hanse: {seconds(ours[-1].wall_s)}")
         if missing is None and number < runs[1]:
             arguments = {"events": str(events), "events_table": demo.EVENTS_TABLE, "plan": str(steps)}
+            arguments["scratch"] = str(bench.folder / "spark")
             theirs.append(bench.run(spark_story, **arguments))
             bench.say(f"story: {size:,} events by Spark: {seconds(theirs[-1].wall_s)}")
     contenders = {"Hanse": ours} | ({"PySpark + MLlib": theirs} if theirs else {})

@@ -8,24 +8,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.spark_session import java_peak_bytes, start
+
 if TYPE_CHECKING:
     from pyspark.ml.clustering import BisectingKMeansModel
     from pyspark.sql import DataFrame, SparkSession
 
     from benchmarks.story_plan import Step
 
-__all__ = ["SETTINGS", "spark_story"]
-
-SETTINGS = {
-    "spark.driver.memory": "4g",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.default.parallelism": "2",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.ansi.enabled": "false",
-    "spark.sql.session.timeZone": "UTC",
-}
-"""How Spark is set up: one partition for each core instead of 200, and no web interface."""
+__all__ = ["spark_story"]
 
 
 class _Story:
@@ -83,16 +74,10 @@ class _Story:
         kept.createOrReplaceTempView(name)
 
 
-def spark_story(events: str, events_table: str, plan: str) -> dict[str, Any]:
+def spark_story(events: str, events_table: str, plan: str, scratch: str) -> dict[str, Any]:
     """Follow the plan; seconds by phase, and what was found."""
     started = time.perf_counter()
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").appName("story")
-    for key, value in SETTINGS.items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    spark = start(scratch)
     spark.read.parquet(events).createOrReplaceTempView(events_table)
     phases = {"start": time.perf_counter() - started}
     story = _Story(spark)
@@ -101,5 +86,6 @@ def spark_story(events: str, events_table: str, plan: str) -> dict[str, Any]:
         getattr(story, step["do"])(step)
         phases[step["phase"]] = phases.get(step["phase"], 0.0) + time.perf_counter() - started
     sizes = {name: list(model.summary.clusterSizes) for name, (_, model) in story.models.items()}
+    peak_bytes = java_peak_bytes()
     spark.stop()
-    return {"phases": phases, "silhouettes": story.silhouettes, "sizes": sizes}
+    return {"phases": phases, "silhouettes": story.silhouettes, "sizes": sizes, "java_peak_bytes": peak_bytes}

@@ -1,207 +1,235 @@
-"""Training: a whole ``CREATE MODEL`` over a DuckDB table against scikit-learn given the array."""
+"""Training: a whole ``CREATE MODEL`` against its peers, at one size and along three axes through it."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
-from benchmarks.bench import Bench, Contender
-from benchmarks.data import COLUMNS, POPULATIONS, prepare
-from benchmarks.processes import Outcome
-from benchmarks.report import Chart, Measurement, Table, Target, Timing, seconds
+from benchmarks.bench import LIMIT_S, Bench, Contender, Contest
+from benchmarks.contest import MLLIB, OURS, OURS_ON_SPARK, behind, growth, left_out, peak, ratio_of, rows, timings
+from benchmarks.data import FEATURES, POPULATIONS, prepare
+from benchmarks.report import Chart, Measurement, Slower, Table, Target, Timing, seconds
+from benchmarks.spark_session import MASTER, missing_spark
+from benchmarks.spark_trainers import hanse_spark_train, mllib_train
+from benchmarks.trainers import hanse_train, numpy_train, sklearn_bisecting, sklearn_kmeans
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_clusters", "measure_features", "measure_rows"]
 
-OURS, ONCE, TEN = "Hanse", "scikit-learn", "scikit-learn, n_init=10"
+ONCE, TEN, KMEANS = "scikit-learn", "scikit-learn, n_init=10", "scikit-learn KMeans"
+LOOP = "NumPy loop"
+MLLIB_UNMOVED = f"{MLLIB}, rows as they are"
 
-
-def hanse_train(workspace: str, clusters: int, seed: int) -> dict[str, Any]:
-    """Time CREATE MODEL; a model of 2,000 rows before it does the imports."""
-    import hanse
-
-    def statement(table: str) -> str:
-        names = ", ".join(COLUMNS)
-        return (
-            f"CREATE OR REPLACE MODEL m TRANSFORM (vector_assembler(array({names})) features) "
-            f"OPTIONS (MODEL_TYPE = 'bisecting_kmeans', NUM_CLUSTERS = {clusters}, SEED = {seed}) "
-            f"AS SELECT {names} FROM {table}"
-        )
-
-    with hanse.connect(workspace) as session:
-        started = time.perf_counter()
-        session.sql(statement("few"))
-        first_s = time.perf_counter() - started
-        started = time.perf_counter()
-        session.sql(statement("points"))
-        train_s = time.perf_counter() - started
-        inertia = session.sql("SELECT SUM(inertia) FROM model_centroids(m, 1)").fetchall()[0][0]
-    return {"train_s": train_s, "first_s": first_s, "inertia": inertia}
+_RUNS, _PATIENCE_S = 5, 25.0
+_LARGE = 40_000_000
+"""Numbers of a table that only one measurement uses: it is removed at once."""
 
 
-def sklearn_train(array: str, clusters: int, n_init: int, seed: int) -> dict[str, Any]:
-    """Time fit(); a model of 2,000 rows before it wakes the thread pools."""
-    import numpy as np
-    from sklearn.cluster import BisectingKMeans
+@dataclass(frozen=True)
+class Cell:
+    """What is trained: a population, its size, and the number of clusters."""
 
-    rows = np.load(array)
-    BisectingKMeans(n_clusters=clusters, n_init=n_init, random_state=seed).fit(rows[:2000])
-    started = time.perf_counter()
-    model = BisectingKMeans(n_clusters=clusters, n_init=n_init, random_state=seed).fit(rows)
-    return {"train_s": time.perf_counter() - started, "inertia": float(model.inertia_)}
+    population: str
+    rows: int
+    features: int = FEATURES
+    clusters: int = 3
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers there are to read."""
+        return self.rows * self.features
+
+    def __str__(self) -> str:
+        kind = "" if self.population == "customers" else f"{self.population}, "
+        return f"{kind}{self.rows:,} rows, {self.features} features, k = {self.clusters}"
 
 
-def contest(
-    bench: Bench, population: str, rows: int, clusters: int, runs: Mapping[str, int]
-) -> dict[str, list[Outcome]]:
-    """All contenders over the same rows."""
-    array, workspace = prepare(bench.folder, population, rows)
-    arguments = {"array": str(array), "clusters": clusters}
-    contenders: dict[str, Contender] = {
-        OURS: (hanse_train, {"workspace": str(workspace), "clusters": clusters}),
-        ONCE: (sklearn_train, {**arguments, "n_init": 1}),
-        TEN: (sklearn_train, {**arguments, "n_init": 10}),
+def _centre(bench: Bench) -> Cell:
+    return Cell("customers", 100_000 if bench.quick else 1_000_000)
+
+
+def _contenders(bench: Bench, cell: Cell) -> dict[str, Contender]:
+    points = prepare(bench.folder, cell.population, cell.rows, cell.features)
+    array = {"array": str(points.array), "clusters": cell.clusters}
+    shape = {"features": cell.features, "clusters": cell.clusters}
+    chosen: dict[str, Contender] = {
+        OURS: (hanse_train, {"workspace": str(points.workspace), **shape}),
+        ONCE: (sklearn_bisecting, {**array, "n_init": 1}),
+        TEN: (sklearn_bisecting, {**array, "n_init": 10}),
+        KMEANS: (sklearn_kmeans, array),
+        LOOP: (numpy_train, array),
     }
-    chosen = {name: contender for name, contender in contenders.items() if runs.get(name)}
-    outcomes = bench.interleaved(chosen, runs, seeded=True)
-    shown = ", ".join(f"{name} {seconds(timing(found).median_s)}" for name, found in outcomes.items())
-    bench.say(f"train: {rows:,} {population}, k = {clusters}: {shown}")
-    return outcomes
+    if missing_spark() is None and (cell == _centre(bench) or not bench.quick):
+        spark = {"parquet": str(points.parquet), "scratch": str(bench.folder / "spark"), **shape}
+        chosen[OURS_ON_SPARK] = (hanse_spark_train, spark)
+        chosen[MLLIB] = (mllib_train, {**spark, "shift": 1.0})
+        if cell == _centre(bench):
+            chosen[MLLIB_UNMOVED] = (mllib_train, {**spark, "shift": 0.0})
+    return chosen
 
 
-def timing(outcomes: Sequence[Outcome]) -> Timing:
-    """What training took."""
-    return Timing(tuple(o.result["train_s"] for o in outcomes))
+def _contest(bench: Bench, cell: Cell, hopeless: Mapping[str, str]) -> Contest:
+    """All contenders on a cell but the hopeless; held once for all measurements."""
+    if cell not in bench.kept:
+        chosen = {name: c for name, c in _contenders(bench, cell).items() if name not in hopeless}
+        runs = 2 if bench.quick else _RUNS
+        found = bench.interleaved(chosen, runs, patience_s=5.0 if bench.quick else _PATIENCE_S, seeded=True)
+        bench.kept[cell] = Contest(found.outcomes, {**hopeless, **found.left_out})
+        bench.say(f"train: {cell}: " + ", ".join(f"{n} {seconds(t.median_s)}" for n, t in timings(found).items()))
+        if cell.numbers > _LARGE:
+            prepare(bench.folder, cell.population, cell.rows, cell.features).remove()
+    return bench.kept[cell]
 
 
-def contest_rows(name: str, outcomes: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, ...]]:
-    """A contest as rows of a table."""
-    ours = timing(outcomes[OURS])
-    least = statistics.median(o.result["inertia"] for o in outcomes[OURS])
-    rows: list[tuple[str, ...]] = []
-    for contender, found in outcomes.items():
-        inertia = [o.result["inertia"] / least for o in found]
-        rows.append(
-            (
-                name,
-                contender,
-                str(timing(found)),
-                f"{timing(found).ratio_to(ours):g}",
-                f"{statistics.median(inertia):.3f} (worst {max(inertia):.3f})",
-            )
-        )
-    return rows
+def _hopeless(last: Contest, before: Cell, cell: Cell) -> dict[str, str]:
+    """Who would take too long on a cell, by what it took on the one before, if it grows linearly."""
+    times = cell.numbers * cell.clusters / (before.numbers * before.clusters)
+    expected = {name: times * timing.median_s for name, timing in timings(last).items()}
+    told = {
+        name: f"expected to take {seconds(taken)}, by what it took at {before}"
+        for name, taken in expected.items()
+        if taken > LIMIT_S and name != OURS
+    }
+    return told | last.left_out
+
+
+def _inertia_rows(cell: Cell, case: str, contest: Contest) -> list[tuple[str, ...]]:
+    timings(contest)  # Hanse is there
+    least = statistics.median(float(o.result["inertia"]) for o in contest.outcomes[OURS])
+    return list(rows(case, contest, (lambda found: ratio_of("inertia", found, least), peak)))
+
+
+_COLUMNS = ("contender", "time", "times Hanse's", "inertia over Hanse's", "peak memory")
+
+
+# -- the centre ---------------------------------------------------------------------------------
 
 
 def measure(bench: Bench) -> Measurement:
-    """Both populations, k = 3 and 8, and growth with the number of rows."""
-    size, runs = (100_000, 2) if bench.quick else (1_000_000, 5)
-    rows: list[tuple[str, ...]] = []
-    bars: dict[str, list[float]] = {OURS: [], ONCE: [], TEN: []}
-    targets: list[Target] = []
-    first: list[float] = []
-    slower: list[str] = []
-    known: dict[int, dict[str, list[Outcome]]] = {}
-    contests = [(p, 3) for p in POPULATIONS] + ([] if bench.quick else [(p, 8) for p in POPULATIONS])
-    for population, clusters in contests:
-        wanted = {OURS: runs, ONCE: runs, TEN: runs if clusters == 3 else 1}
-        outcomes = contest(bench, population, size, clusters, wanted)
-        rows += contest_rows(f"{population}, k = {clusters}", outcomes)
-        timings = {name: timing(found) for name, found in outcomes.items()}
-        if (population, clusters) == ("customers", 3):
-            known[size] = {name: outcomes[name] for name in (OURS, ONCE)}
-        first += [o.result["first_s"] for o in outcomes[OURS]]
-        for name, found in timings.items():
-            bars[name].append(found.median_s)
-        slower += _faster_peers(f"{size:,} {population} with k = {clusters}", timings)
-        if clusters == 3:
-            targets += [
-                _target(population, ONCE, 1.5, timings),
-                _target(population, TEN, 8.0, timings),
-            ]
-    labels = tuple(f"{p}, k = {k}" for p, k in contests)
-    charts = [_bars(labels, bars, size)]
-    growth, chart, faster = _growth(bench, known)
-    slower += [line for line in faster if line not in slower]
+    """Both populations at one size."""
+    cells = [replace(_centre(bench), population=population) for population in POPULATIONS]
+    contests = {cell: _contest(bench, cell, {}) for cell in cells}
+    size = cells[0].rows
+    found = {cell: timings(contest) for cell, contest in contests.items()}
+    first = statistics.median(o.result["first_s"] for c in contests.values() for o in c.outcomes[OURS])
+    missing = missing_spark()
+    shown = (OURS, ONCE, TEN, KMEANS, LOOP, OURS_ON_SPARK, MLLIB)
+    bars = {n: tuple(t[n].median_s for t in found.values()) for n in shown if all(n in t for t in found.values())}
     return Measurement(
         name="train",
         title="Training",
-        how=(
-            f"{size:,} rows of 4 features in a DuckDB file. Hanse is timed over the whole `CREATE MODEL` statement, "
-            "from its text to the stored model; scikit-learn's `BisectingKMeans` over `fit()` of an array that is in "
-            "memory already. Every run is a fresh process that first trains on 2,000 rows, so that imports and thread "
-            "pools are paid for by neither; runs of the contenders alternate; scikit-learn gets another seed "
-            "each time.",
-            "Two populations, because scikit-learn's time depends on how many steps its starts take: "
-            + "; ".join(f"*{name}*: {what}" for name, what in POPULATIONS.items())
-            + ".",
-            f"The first `CREATE MODEL` of a process takes {seconds(statistics.median(first))} even on 2,000 rows: "
-            "imports, and the registry's file.",
-        ),
-        targets=tuple(targets),
+        how=_how(size, first),
+        targets=tuple(target for cell in cells for target in _targets(cell, found[cell], contests[cell])),
         tables=(
-            Table(("rows", "contender", "time", "times Hanse's", "inertia over Hanse's"), tuple(rows)),
-            growth,
+            Table(
+                ("rows", *_COLUMNS),
+                tuple(row for cell, c in contests.items() for row in _inertia_rows(cell, cell.population, c)),
+            ),
         ),
-        charts=(*charts, chart),
-        slower=tuple(slower),
+        charts=(_bars(size, bars),),
+        slower=tuple(s for cell in cells for s in _slower(cell, found[cell])),
+        skipped=(
+            *((f"{OURS_ON_SPARK} and {MLLIB}: {missing}.",) if missing else ()),
+            *(line for cell, c in contests.items() for line in left_out(str(cell), c)),
+        ),
     )
 
 
-def _faster_peers(rows: str, timings: Mapping[str, Timing]) -> list[str]:
-    """A sentence for each peer that took less time than Hanse."""
-    return [
-        f"Training on {rows}: {name} takes {timing.ratio_to(timings[OURS]):g} times Hanse's {timings[OURS]}. A "
-        "statement costs some tens of milliseconds however few its rows (parsing, a copy, about ten scans, registry), "
-        "and a single start that soon comes to rest is cheap."
-        for name, timing in timings.items()
-        if name != OURS and timing.ratio_to(timings[OURS]) < 1
+def _bars(size: int, bars: dict[str, tuple[float, ...]]) -> Chart:
+    return Chart("train", "groups", f"Training on {size:,} rows (log scale)", "seconds", bars, tuple(POPULATIONS))
+
+
+def _how(size: int, first_s: float) -> tuple[str, ...]:
+    return (
+        f"{size:,} rows of {FEATURES} features, k = 3. Hanse is timed over the whole `CREATE MODEL` statement over a "
+        "table in a DuckDB file, from its text to the stored model; scikit-learn's `BisectingKMeans` and `KMeans` over "
+        "`fit()` of an array that is in memory already; so is *NumPy loop*, bisecting k-means as one would write it "
+        "down: Lloyd's iteration over chunks, from two rows drawn at random, the same tolerance as scikit-learn's. "
+        f"{OURS_ON_SPARK} and MLlib's `BisectingKMeans(k, seed, maxIter=20)` (`{MASTER}`) get rows that are cached in "
+        "Spark, MLlib's as vectors. Every run is a fresh process that first trains on 2,000 rows, on Spark 100,000, so "
+        "that imports, thread pools and Java's compiler are paid for by none; runs of the contenders alternate, each "
+        "with another seed; whoever has taken long enough is not run again.",
+        "Two populations, because the peers' time depends on how many steps their starts take: "
+        + "; ".join(f"*{name}*: {what}" for name, what in POPULATIONS.items())
+        + ".",
+        "MLlib gets every feature 1 higher: it opens a split in proportion to its centre's norm, which is 0 for "
+        "standardised rows. *Rows as they are* shows what it makes of them otherwise. Inertia is the sum of squared "
+        "distances to the centroids. `KMeans` is not bound to a tree, and may go below a bisecting one.",
+        f"The first `CREATE MODEL` of a process takes {seconds(first_s)} even on 2,000 rows: imports, and the "
+        "registry's file. Peak memory is the process's, with its Java; the array or the rows are in it.",
+    )
+
+
+def _targets(cell: Cell, times: Mapping[str, Timing], contest: Contest) -> list[Target]:
+    def faster(ours: str, peer: str, wanted: float) -> Target:
+        what = f"training ({cell.population}, k = 3): {ours} at least {wanted:g} times as fast as {peer}"
+        reached = times[peer].ratio_to(times[ours]) if {ours, peer} <= set(times) else None
+        return Target(what, wanted, reached, at_least=True, unit="times")
+
+    wanted = [faster(OURS, ONCE, 1.5), faster(OURS, TEN, 8.0), faster(OURS_ON_SPARK, MLLIB, 3.0)]
+    dearer = None
+    if {OURS_ON_SPARK, MLLIB} <= set(times):
+        ours, theirs = (
+            statistics.median(float(o.result["inertia"]) for o in contest.outcomes[name])
+            for name in (OURS_ON_SPARK, MLLIB)
+        )
+        dearer = float(f"{ours / theirs:.4f}")
+    what = f"training ({cell.population}, k = 3): {OURS_ON_SPARK} at no higher inertia than {MLLIB}"
+    return [*wanted, Target(what, 1.0, dearer, at_least=False, unit="times its inertia")]
+
+
+def _slower(cell: Cell, times: Mapping[str, Timing]) -> list[Slower]:
+    return list(behind(f"Training: {cell}", {n: t for n, t in times.items() if n != MLLIB_UNMOVED}))
+
+
+# -- three axes ---------------------------------------------------------------------------------
+
+
+def measure_rows(bench: Bench) -> Measurement:
+    """More rows."""
+    values = (10_000, 100_000) if bench.quick else (100_000, 1_000_000, 10_000_000, 30_000_000)
+    return _axis(bench, "train_rows", "rows", [replace(_centre(bench), rows=value) for value in values], values)
+
+
+def measure_features(bench: Bench) -> Measurement:
+    """More features."""
+    values = (4, 8) if bench.quick else (4, 16, 64)
+    return _axis(bench, "train_features", "features", [replace(_centre(bench), features=v) for v in values], values)
+
+
+def measure_clusters(bench: Bench) -> Measurement:
+    """More clusters."""
+    values = (2, 3) if bench.quick else (2, 3, 8, 32)
+    return _axis(bench, "train_clusters", "clusters", [replace(_centre(bench), clusters=v) for v in values], values)
+
+
+def _axis(bench: Bench, name: str, unit: str, cells: Sequence[Cell], values: Sequence[int]) -> Measurement:
+    contests: list[Contest] = []
+    for number, cell in enumerate(cells):
+        hopeless = _hopeless(contests[-1], cells[number - 1], cell) if contests else {}
+        contests.append(_contest(bench, cell, hopeless))
+    found = [timings(contest) for contest in contests]
+    shown = [{n: t for n, t in times.items() if n != MLLIB_UNMOVED} for times in found]
+    fitted, chart = growth(name, f"Training time over {unit}", unit, list(zip(map(float, values), shown, strict=True)))
+    fixed = {"rows": f"{cells[0].rows:,} rows", "features": f"{FEATURES} features", "clusters": "k = 3"}
+    others = ", ".join(text for key, text in fixed.items() if key != unit)
+    table = [
+        row
+        for value, cell, contest in zip(values, cells, contests, strict=True)
+        for row in _inertia_rows(cell, f"{value:,}", contest)
+        if row[1] != MLLIB_UNMOVED
     ]
-
-
-def _target(population: str, peer: str, wanted: float, timings: Mapping[str, Timing]) -> Target:
-    what = f"training ({population}, k = 3): at least {wanted:g} times as fast as {peer}"
-    return Target(what, wanted, timings[peer].ratio_to(timings[OURS]), at_least=True, unit="times")
-
-
-def _bars(labels: tuple[str, ...], bars: Mapping[str, Sequence[float]], size: int) -> Chart:
-    return Chart(
-        "train",
-        "groups",
-        f"Training on {size:,} rows (log scale)",
-        "seconds",
-        {name: tuple(values) for name, values in bars.items()},
-        labels,
+    return Measurement(
+        name=name,
+        title=f"Training, by the number of {unit}",
+        how=(
+            f"As in [Training](#training), on customers: {others}. A contender that takes more than {LIMIT_S:g} s at a "
+            "size is left out there and beyond.",
+        ),
+        tables=(fitted, Table((unit, *_COLUMNS), tuple(table))),
+        charts=(chart,),
+        slower=tuple(s for cell, times in zip(cells, shown, strict=True) for s in _slower(cell, times)),
+        skipped=tuple(
+            line for cell, contest in zip(cells, contests, strict=True) for line in left_out(str(cell), contest)
+        ),
     )
-
-
-def _growth(bench: Bench, known: Mapping[int, dict[str, list[Outcome]]]) -> tuple[Table, Chart, list[str]]:
-    """Customers, k = 3, at several sizes, without the best of ten starts: it would take minutes."""
-    sizes = {10_000: 2, 100_000: 2} if bench.quick else {100_000: 5, 1_000_000: 5, 10_000_000: 3}
-    rows: list[tuple[str, ...]] = []
-    series: dict[str, list[float]] = {OURS: [], ONCE: []}
-    faster: list[str] = []
-    for size, runs in sizes.items():
-        outcomes = known.get(size) or contest(bench, "customers", size, 3, {OURS: runs, ONCE: runs})
-        rows += contest_rows(f"{size:,}", outcomes)
-        timings = {name: timing(found) for name, found in outcomes.items()}
-        faster += _faster_peers(f"{size:,} customers with k = 3", timings)
-        for name, found in timings.items():
-            series[name].append(found.median_s)
-    table = Table(
-        ("customers", "contender", "time", "times Hanse's", "inertia over Hanse's"),
-        tuple(rows),
-        "Growth with the number of rows, k = 3:",
-    )
-    at = tuple(float(s) for s in sizes)
-    chart = Chart(
-        "train_growth",
-        "lines",
-        "Training time over rows",
-        "seconds",
-        {name: tuple(values) for name, values in series.items()},
-        at=dict.fromkeys(series, at),
-        at_unit="rows",
-    )
-    return table, chart, faster

@@ -6,11 +6,31 @@ import datetime
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 
+from benchmarks.bench import Bench, Contest
+from benchmarks.contest import behind, growth, left_out, rows, timings
+from benchmarks.explanations import explain
 from benchmarks.page import render
-from benchmarks.report import Chart, Machine, Measurement, Results, Table, Target, Timing, read, seconds, write
+from benchmarks.processes import Outcome
+from benchmarks.report import (
+    Chart,
+    Machine,
+    Measurement,
+    Results,
+    Slower,
+    Table,
+    Target,
+    Timing,
+    exponent,
+    read,
+    seconds,
+    write,
+)
 from benchmarks.story_plan import plan
+from benchmarks.trainers import numpy_train
 from hanse import demo
 
 MACHINE = Machine("A Processor", 2, 24 * 2**30, "Linux 6, Python 3.11", "openblas", {"duckdb": "2.0.1"})
@@ -25,7 +45,8 @@ MEASUREMENT = Measurement(
     ),
     tables=(Table(("a", "b"), (("1", "x|y"),), "A caption:"),),
     charts=(Chart("train", "groups", "A picture", "seconds", {"Hanse": (1.0,)}, ("k = 3",)),),
-    slower=("A peer is faster on blobs.",),
+    slower=(Slower("Training: 100,000 rows, 4 features, k = 3", "Hanse", "scikit-learn", 0.08, 0.04),),
+    behind=("A peer finds more on blobs.",),
     skipped=("there is no Java.",),
     day="2026-01-02",
     machine=MACHINE,
@@ -101,7 +122,7 @@ def test_the_page_says_what_was_reached_and_what_was_not() -> None:
     assert "| [at least 8 times as fast](#training-on-1m-rows) | 9.5 times | yes |" in page
     assert "| [at most 2 times a copy](#training-on-1m-rows) | 2.5 times | **no** |" in page
     assert "| [needs Java](#training-on-1m-rows) | not measured |  |" in page
-    assert "- A peer is faster on blobs." in page
+    assert "- A peer finds more on blobs." in page
     assert "*Left out: there is no Java.*" in page
     assert "| 1 | x\\|y |" in page
     assert "![A picture](img/train.svg)" in page
@@ -117,11 +138,21 @@ def test_the_page_names_the_machine_once_or_what_was_measured_where() -> None:
     assert "story: measured on 2026-01-03" in page
 
 
+def test_the_page_lists_where_hanse_is_slower_under_the_reason() -> None:
+    unknown = Slower("Starting: something", "Hanse", "a peer", 2.0, 1.0)
+    page = render(Results((replace(MEASUREMENT, slower=(*MEASUREMENT.slower, unknown)),)))
+    case = "[Training: 100,000 rows, 4 features, k = 3](#training-on-1m-rows)"
+    assert f"| {case} | Hanse 80 ms | scikit-learn 40 ms | 0.5 |" in page
+    assert "| [Starting: something](#training-on-1m-rows) | Hanse 2 s | a peer 1 s | 0.5 |" in page
+    assert page.index("some tens of milliseconds") < page.index(case) < page.index("Not explained yet:")
+    assert explain(unknown) == "Not explained yet:"
+
+
 def test_small_sizes_are_marked_and_no_peer_ahead_is_said() -> None:
-    page = render(Results((replace(MEASUREMENT, quick=True, slower=()),)))
+    page = render(Results((replace(MEASUREMENT, quick=True, slower=(), behind=()),)))
     assert "9.5 times | yes (small sizes) |" in page
     assert "nothing to quote" in page
-    assert "Nowhere in this run." in page
+    assert page.count("Nowhere in this run.") == 2
 
 
 def test_there_is_no_page_without_results() -> None:
@@ -132,7 +163,82 @@ def test_there_is_no_page_without_results() -> None:
 def test_every_line_of_every_table_has_as_many_cells_as_its_header() -> None:
     lines = render(Results((MEASUREMENT,))).splitlines()
     tables = [line.replace("\\|", "").count("|") for line in lines if line.startswith("|")]
-    assert tables == [4] * 5 + [3] * 3
+    assert tables == [4] * 5 + [5] * 3 + [3] * 3
+
+
+# -- contests ----------------------------------------------------------------------------------
+
+
+def _ran(*timed_s: float, peak_bytes: int = 10**9) -> list[Outcome]:
+    return [Outcome(9.0, peak_bytes, {"timed_s": t}) for t in timed_s]
+
+
+def test_a_contest_shows_everyone_beside_hanse() -> None:
+    contest = Contest({"Hanse": _ran(1.0, 3.0, 2.0), "loop": _ran(1.0)}, {"MLlib": "there was no memory"})
+    assert list(rows("1M", contest)) == [
+        ("1M", "Hanse", "2 s (1 s to 3 s, 3 runs)", "1", "1.00 GB"),
+        ("1M", "loop", "1 s (1 run)", "0.5", "1.00 GB"),
+    ]
+    assert list(left_out("1M", contest)) == ["1M, MLlib: there was no memory."]
+    assert list(behind("1M", timings(contest))) == [Slower("1M", "Hanse", "loop", 2.0, 1.0)]
+
+
+def test_hanse_on_spark_is_held_against_those_on_spark_alone() -> None:
+    times = {
+        name: Timing((t,)) for name, t in {"Hanse": 2.0, "Hanse on Spark": 8.0, "NumPy": 3.0, "MLlib": 7.0}.items()
+    }
+    assert [(s.hanse, s.peer) for s in behind("1M", times)] == [("Hanse on Spark", "MLlib")]
+
+
+def test_a_contest_without_hanse_is_no_contest() -> None:
+    with pytest.raises(RuntimeError, match="Hanse: it did not end within 300 s"):
+        timings(Contest({"loop": _ran(1.0)}, {"Hanse": "it did not end within 300 s"}))
+
+
+def test_the_exponent_is_that_of_the_law() -> None:
+    at = (10.0, 100.0, 1000.0, 10_000.0)
+    assert exponent(at, [3.0 * x**1.5 for x in at]) == 1.5
+    assert exponent(at, [7.0] * 4) == 0.0
+    assert exponent((5.0, 5.0), (1.0, 2.0)) is None
+
+
+def test_growth_is_fitted_where_a_contender_was() -> None:
+    cells = [
+        (10.0, {"Hanse": Timing((1.0,)), "loop": Timing((1.0,))}),
+        (100.0, {"Hanse": Timing((2.0,)), "loop": Timing((10.0,))}),
+        (1_000_000.0, {"Hanse": Timing((4.0,))}),
+    ]
+    table, chart = growth("c", "t", "rows", cells)
+    assert table.rows[0][:2] == ("Hanse", "10 to 1,000,000")
+    assert table.rows[1] == ("loop", "10 to 100", "1.00", "1.00")
+    assert chart.at == {"Hanse": (10.0, 100.0, 1e6), "loop": (10.0, 100.0)}
+    assert chart.series["loop"] == (1.0, 10.0)
+
+
+def test_who_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.npy")
+    rows_of = tmp_path / "rows.npy"
+    np.save(rows_of, np.array([[0.0], [1.0], [10.0], [11.0]]))
+    contest = Bench(tmp_path, True, None).interleaved(
+        {
+            "broken": (numpy_train, {"array": missing, "clusters": 2}),
+            "loop": (numpy_train, {"array": str(rows_of), "clusters": 2}),
+        },
+        3,
+        patience_s=0.0,
+        seeded=True,
+    )
+    assert [len(found) for found in contest.outcomes.values()] == [1], "patience is at an end after one run"
+    assert contest.outcomes["loop"][0].result["inertia"] == pytest.approx(1.0)
+    assert contest.left_out == {"broken": f"FileNotFoundError: [Errno 2] No such file or directory: '{missing}'"}
+
+
+def test_the_loop_finds_the_clusters_that_scikit_learn_finds(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    points = np.concatenate([random.normal(at, 1.0, (200, 2)) for at in (0.0, 10.0, 30.0)])
+    np.save(tmp_path / "rows.npy", points)
+    found = numpy_train(str(tmp_path / "rows.npy"), clusters=3, seed=0)
+    assert found["inertia"] == pytest.approx(KMeans(3, n_init=5, random_state=0).fit(points).inertia_, rel=1e-9)
 
 
 # -- the story for another engine --------------------------------------------------------------
