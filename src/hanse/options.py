@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hanse.errors import BindError, Position, nearest
 
-__all__ = ["Check", "Flag", "Given", "OneOf", "Only", "Range", "build", "describe", "option"]
+__all__ = ["Check", "Flag", "Given", "Names", "OneOf", "Only", "Range", "build", "describe", "option"]
 
 
 class Check(Protocol):
@@ -103,6 +103,19 @@ class Flag:
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         raise ValueError("need true or false")
+
+
+class Names:
+    """A list of names, each once."""
+
+    def convert(self, value: Any) -> tuple[str, ...]:
+        """The names."""
+        names = tuple(value) if isinstance(value, list | tuple) else ()
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError("need a list of names, as array('a', 'b')")
+        if len({name.lower() for name in names}) != len(names):
+            raise ValueError("need different names")
+        return names
 
 
 def option(default: Any, check: Check | None, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from make_mllib_models import FOLDER
 from pages import DOCUMENTS, ROOT, Page
 
 import hanse
@@ -73,6 +75,8 @@ def test_the_reference_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pq.write_table(events, "events.parquet")
+    shutil.copytree(FOLDER / "pipeline_standard", "spark_pipeline")
+    shutil.copytree(FOLDER / "kmeans", "spark_kmeans")
     with hanse.connect() as session:
         session.register(demo.EVENTS_TABLE, events)
         for block in Page(name).blocks("sql"):

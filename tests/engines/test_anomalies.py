@@ -366,8 +366,14 @@ def test_a_model_that_travelled_without_what_scores_need(trained: hanse.Session)
     clusters = [{**c, "count": 0, "weight": 0.0, "inertia": 0.0} for c in artifact.model["clusters"]]
     bare = msgspec.structs.replace(artifact, scoring={}, model={**artifact.model, "clusters": clusters})
     trained.registry.create("bare", bare)
-    with pytest.raises(BindError, match=r"model bare travelled without what scores need.*install it again.*line 1"):
+    with pytest.raises(BindError, match=r"model bare came without what scores need.*installed again.*line 1"):
         detected(trained, ", topk => 3", model="bare")
+    told = trained.sql("SELECT cluster_size, share, inertia FROM model_centroids(bare, 1)").fetchall()
+    assert set(told) == {(None, None, None)}
+    trained.registry.create("sent", msgspec.structs.replace(bare, scoring=artifact.scoring))
+    told = trained.sql("SELECT cluster_size, share, inertia FROM model_centroids(sent, 1)").fetchall()
+    assert [(size, inertia) for size, _, inertia in told] == [(None, None)] * len(clusters)
+    assert [share for _, share, _ in told] == artifact.scoring["clusters"]["share"]
 
 
 @pytest.mark.parametrize(

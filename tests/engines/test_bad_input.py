@@ -562,7 +562,7 @@ def test_export_to_a_path_that_cannot_be_written(shop: hanse.Session, tmp_path: 
 def test_import_of_what_is_not_there(shop: hanse.Session, tmp_path: Path) -> None:
     missing = tmp_path / "m.json"
     refused(shop, "IMPORT MODEL bad FROM $f", errors.WorkspaceError, str(missing), "no such file", f=str(missing))
-    refused(shop, "IMPORT MODEL bad FROM $f", errors.WorkspaceError, str(tmp_path), "folder", f=str(tmp_path))
+    refused(shop, "IMPORT MODEL bad FROM $f", errors.ArtifactError, str(tmp_path), "saved no model", f=str(tmp_path))
 
 
 def test_import_under_a_name_that_is_taken(shop: hanse.Session, tmp_path: Path) -> None:

@@ -233,7 +233,10 @@ def test_statements_about_models() -> None:
     assert getattr(export.path, "name", None) == "file"
     imported = one("IMPORT MODEL m FROM 'm.json'")
     assert isinstance(imported, ImportModel)
-    assert imported.path == "m.json"
+    assert (imported.path, imported.options) == ("m.json", ())
+    imported = one("IMPORT MODEL m FROM 'folder' OPTIONS (features = array(a, 'b c'))")
+    assert isinstance(imported, ImportModel)
+    assert [(o.key, o.value) for o in imported.options] == [("FEATURES", ("a", "b c"))]
 
 
 def test_every_create_has_a_kind_that_says_so() -> None:

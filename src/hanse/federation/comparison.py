@@ -14,7 +14,7 @@ from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal
 from hanse.messages import Reply
 from hanse.models.clusters import Cluster
-from hanse.models.kmeans import KMeansModel
+from hanse.models.kmeans_model import KMeansModel
 from hanse.statistics import FloatArray
 
 __all__ = ["Contingency", "LocalClusters", "compared", "local_clusters"]

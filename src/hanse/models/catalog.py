@@ -12,7 +12,8 @@ from hanse.models.bisecting_kmeans import BisectingKMeans
 from hanse.models.bisecting_model import BisectingModel
 from hanse.models.ecod import Ecod
 from hanse.models.ecod_model import EcodModel
-from hanse.models.kmeans import KMeans, KMeansModel
+from hanse.models.kmeans import KMeans
+from hanse.models.kmeans_model import KMeansModel
 from hanse.models.logistic_model import LogisticModel
 from hanse.models.logistic_regression import LogisticRegression
 from hanse.models.mahalanobis import Mahalanobis

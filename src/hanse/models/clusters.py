@@ -22,8 +22,8 @@ class Cluster:
 
     Args:
         centroid: (d,) in feature units; of length 1 under cosine distance.
-        count: rows.
-        weight: the sum of the rows' weights.
+        count: rows; 0 where nobody has told.
+        weight: the sum of the rows' weights; 0 likewise.
         inertia: weighted sum of the rows' distances about the centroid (squared Euclidean, or 1 - cos).
         spread: (d,) standard deviations about the centroid, where training has found them on its way; not stored.
     """
@@ -61,7 +61,8 @@ def is_clustering(model: Model) -> TypeGuard[Clustering]:
 def described(clusters: Sequence[Cluster]) -> Iterator[tuple[str, str]]:
     """What DESCRIBE MODEL shows of clusters."""
     for number, c in enumerate(clusters):
-        yield f"cluster {number}", f"{c.count} rows, centroid {[round(float(x), 6) for x in c.centroid]}"
+        size = f"{c.count} rows" if c.count else "rows not told"
+        yield f"cluster {number}", f"{size}, centroid {[round(float(x), 6) for x in c.centroid]}"
 
 
 def few_clusters(wanted: int, numbers: Mapping[str, float]) -> Iterator[str]:

@@ -120,7 +120,7 @@ class _Page:
         if model.transforms:
             yield "transforms", ", ".join(model.transforms)
         yield "features", ", ".join(model.features)
-        yield "trained on", f"{model.rows:,} rows"
+        yield "trained on", f"{model.rows:,} rows" if model.rows else "rows that it does not tell"
         yield "created", f"{model.created_at} by {model.created_by}, Hanse {model.hanse_version}"
 
 

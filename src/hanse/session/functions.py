@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +77,15 @@ def _evaluate(session: Session, loaded: LoadedModel, function: TableFunction, qu
 def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:
     held = clustering_of(loaded, function).clusters
     whole = sum(c.weight for c in held)
+    shares: Sequence[float | None] = [c.weight / whole if whole else None for c in held]
+    if not whole and loaded.basis.profile is not None:
+        shares = loaded.basis.profile.share.tolist()
     label = next(iter(loaded.model.outputs))
     kinds = {label: "INTEGER", "cluster_size": "BIGINT", "share": "DOUBLE", "inertia": "DOUBLE"}
     kinds |= dict.fromkeys(loaded.artifact.features, "DOUBLE")
     rows = [
-        [number, c.count, c.weight / whole, c.inertia, *(float(x) for x in c.centroid)] for number, c in enumerate(held)
+        [number, c.count or None, share, c.inertia if c.count else None, *(float(x) for x in c.centroid)]
+        for number, (c, share) in enumerate(zip(held, shares, strict=True))
     ]
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds)
 
@@ -173,7 +178,7 @@ def describe_rows(loaded: LoadedModel) -> list[list[str]]:
         ),
         ("features", list(artifact.features)),
         ("fields", list(artifact.fields)),
-        ("rows", artifact.row_count),
+        ("rows", artifact.row_count or "not told"),
         ("training", artifact.training),
     ]
     rows += loaded.model.described()

@@ -26,7 +26,7 @@ from hanse.transforms.base import Column, StepSpec
 from hanse.transforms.chain import Chain, fit_chain, inputs_of
 from hanse.types import Progress
 
-__all__ = ["Learner", "LoadedModel", "Trained"]
+__all__ = ["Learner", "LoadedModel", "Trained", "user"]
 
 _SCORED_ROWS = 100_000  # of so many rows, or a few more, quantiles of scores are taken
 _ROWS = "hanse_rows_"
@@ -162,7 +162,7 @@ class Learner:
             source_sql=source_sql,
             row_count=int(spread["rows"]),
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            created_by=_user(),
+            created_by=user(),
             hanse_version=__version__,
             fields=tuple(columns),
             scoring=basis.to_json(),
@@ -283,7 +283,8 @@ def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
     return {k: float(v) for k, v in numbers.items()}
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this session."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

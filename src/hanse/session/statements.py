@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hanse import __version__
 from hanse import expressions as e
 from hanse.artifact import Artifact
-from hanse.errors import BindError, HanseError, Position, nearest
+from hanse.errors import BindError, HanseError, Position, WorkspaceError, nearest
 from hanse.options import Given
 from hanse.session.federated_statements import FEDERATED
-from hanse.session.learning import LoadedModel
+from hanse.session.learning import LoadedModel, user
 from hanse.session.outcome import Call, Outcome, model_made
 from hanse.session.result import rows_of
 from hanse.sql import nodes
@@ -278,7 +280,19 @@ def _import_model(call: Call, statement: nodes.ImportModel) -> Outcome:
     from hanse.workspace import read_file
 
     path = _path(statement.path, call.parameters, statement.position)
-    artifact = Artifact.from_json(read_file(path, limit_bytes=LIMIT_BYTES), where=path)
+    options = [_given(o, call.parameters, lists=True) for o in statement.options]
+    warnings: tuple[str, ...] = ()
+    if "://" in path:
+        raise WorkspaceError(f"{path} is an address, and no path on this machine: copy what is there to a local folder")
+    if Path(path).is_dir():
+        from hanse.mllib.importing import read_model
+
+        artifact, warnings = read_model(path, options, created_by=user(), hanse_version=__version__)
+    elif options:
+        cure = f"leave OPTIONS out: they are for a folder that Spark MLlib saved, and {path} is none"
+        raise BindError(f"option {options[0].key}", cure, options[0].position)
+    else:
+        artifact = Artifact.from_json(read_file(path, limit_bytes=LIMIT_BYTES), where=path)
     registry = call.session.registry
     info = registry.create(str(statement.name), artifact)
     try:
@@ -286,7 +300,7 @@ def _import_model(call: Call, statement: nodes.ImportModel) -> Outcome:
     except HanseError:
         registry.drop(str(statement.name), None)
         raise
-    return model_made(statement.kind, [info.model_id, info.name, info.version], ())
+    return model_made(statement.kind, [info.model_id, info.name, info.version], warnings)
 
 
 def load_model(session: Session, name: str, version: int | None) -> LoadedModel:
@@ -305,8 +319,13 @@ def _path(path: nodes.OptionValue, parameters: Parameters, position: Position) -
     return value
 
 
-def _given(option: nodes.Option, parameters: Parameters) -> Given:
-    return Given(option.key, bound_value(option.value, parameters), option.position, option.value_position)
+def _given(option: nodes.Option, parameters: Parameters, *, lists: bool = False) -> Given:
+    value: Any = option.value
+    if lists and isinstance(value, tuple):
+        value = [bound_value(item, parameters) for item in value]
+    else:
+        value = bound_value(value, parameters)
+    return Given(option.key, value, option.position, option.value_position)
 
 
 _DO: Mapping[type[nodes.Statement], Callable[[Call, Any], Outcome]] = {

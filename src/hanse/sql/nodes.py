@@ -185,11 +185,12 @@ class ExportModel(Statement):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportModel(Statement):
-    """IMPORT MODEL ... FROM 'file.json'."""
+    """IMPORT MODEL ... FROM 'file.json', or from a folder that Spark MLlib saved."""
 
     kind: ClassVar[str] = "import_model"
     name: Name
     path: str | exp.Parameter
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,14 +126,15 @@ def parse_export_model(cursor: Cursor) -> ExportModel:
 
 
 def parse_import_model(cursor: Cursor) -> ImportModel:
-    """IMPORT MODEL name FROM 'file.json'."""
+    """IMPORT MODEL name FROM 'file or folder' [OPTIONS (...)]."""
     position = cursor.position
     cursor.expect_words("IMPORT", "MODEL")
     name = cursor.expect_name(_MODEL_NAME)
     cursor.expect_words("FROM")
     path = cursor.expect_string("a file's path in quotes")
+    options = parse_options(cursor) if cursor.accept_words("OPTIONS") else ()
     cursor.expect_end()
-    return ImportModel(position=position, text=cursor.text(0), name=name, path=path)
+    return ImportModel(position=position, text=cursor.text(0), name=name, path=path, options=options)
 
 
 def parse_transform(cursor: Cursor) -> tuple[TransformStep, ...]:

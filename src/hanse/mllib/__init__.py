@@ -1,0 +1,1 @@
+"""Models that Spark MLlib saved, read without Spark and without Java."""
