@@ -58,16 +58,23 @@ class Bench:
         return run(contender, **arguments)
 
     def interleaved(
-        self, contenders: Mapping[str, Contender], runs: int, *, patience_s: float = math.inf, seeded: bool = False
+        self,
+        contenders: Mapping[str, Contender],
+        runs: int,
+        *,
+        patience_s: float = math.inf,
+        limit_s: float = LIMIT_S,
+        seeded: bool = False,
     ) -> Contest:
         """Run contenders in turn, each in a fresh process every time, so that a busy moment hits all alike.
 
-        One that fails or takes longer than :data:`LIMIT_S` is left out, with the reason.
+        One that fails, or takes longer than its limit, is left out, with the reason.
 
         Args:
             contenders: by name, with their arguments.
             runs: of each, at most.
             patience_s: whose runs have taken this long in all is not run again.
+            limit_s: of one run.
             seeded: whether each also gets the number of the run as ``seed``.
         """
         outcomes: dict[str, list[Outcome]] = {name: [] for name in contenders}
@@ -79,7 +86,7 @@ class Bench:
                     continue
                 more = {"seed": number} if seeded else {}
                 try:
-                    had.append(run(contender, LIMIT_S, **arguments, **more))
+                    had.append(run(contender, limit_s, **arguments, **more))
                 except RuntimeError as error:
                     left_out[name] = str(error).strip().splitlines()[-1]
                     self.say(f"{name} is left out: {error}")

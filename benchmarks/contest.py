@@ -64,7 +64,7 @@ def behind(case: str, times: Mapping[str, Timing]) -> Iterator[Slower]:
 def growth(
     name: str, title: str, unit: str, cells: Sequence[tuple[float, Mapping[str, Timing]]]
 ) -> tuple[Table, Chart]:
-    """How each contender's time grows along an axis.
+    """How each contender's time grows along an axis: the table has those that were at two places or more.
 
     Args:
         name: of the chart.
@@ -80,9 +80,11 @@ def growth(
             values.setdefault(contender, []).append(found.median_s)
     lines = []
     for contender, places in at.items():
+        if len(places) < 2:
+            continue
         fitted = (exponent(places, values[contender]), exponent(places[-2:], values[contender][-2:]))
         reach = " to ".join(f"{x:,g}" if x < 1e6 else f"{x:,.0f}" for x in sorted({places[0], places[-1]}))
-        lines.append((contender, reach, *("" if slope is None else f"{slope:.2f}" for slope in fitted)))
+        lines.append((contender, reach, *(f"{slope:.2f}" for slope in fitted if slope is not None)))
     table = Table(
         ("contender", unit, "exponent", "between the two largest"),
         tuple(lines),

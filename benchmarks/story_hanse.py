@@ -1,7 +1,8 @@
-"""The story by Hanse, in a process of its own that loads nothing else."""
+"""The story by Hanse, on either engine, in a process of its own that loads nothing else."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from typing import Any
 
@@ -10,8 +11,14 @@ __all__ = ["SCRIPTS", "hanse_story"]
 SCRIPTS = 8  # the ninth compares with the planted truth, which real data has not
 
 
-def hanse_story(events: str, workspace: str) -> dict[str, Any]:
-    """Run the scripts as they stand, in a new workspace on disk; seconds by phase, and what was found."""
+def hanse_story(events: str, scratch: str, **options: str) -> dict[str, Any]:
+    """Run the scripts as they stand, in a new workspace on disk; seconds by phase, and what was found.
+
+    Args:
+        events: the Parquet file.
+        scratch: folder for the workspace.
+        options: of ``hanse.connect``.
+    """
     started = time.perf_counter()
     import hanse
     from hanse import demo
@@ -20,7 +27,7 @@ def hanse_story(events: str, workspace: str) -> dict[str, Any]:
     silhouettes: list[float] = []
     models: list[str] = []
     parameters = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}
-    with hanse.connect(workspace) as session:
+    with hanse.connect(tempfile.mkdtemp(prefix="story_", dir=scratch), **options) as session:  # type: ignore[arg-type]
         session.sql(f"CREATE TEMP VIEW {demo.EVENTS_TABLE} AS SELECT * FROM parquet.`{events}`")
         phases["start"] = time.perf_counter() - started
         for script in demo.story()[:SCRIPTS]:
@@ -38,7 +45,17 @@ def hanse_story(events: str, workspace: str) -> dict[str, Any]:
             name: [n for (n,) in session.sql(f"SELECT cluster_size FROM model_centroids({name}, 1)").fetchall()]
             for name in models
         }
-    return {"phases": phases, "silhouettes": silhouettes, "sizes": sizes}
+        found = {"phases": phases, "silhouettes": silhouettes, "sizes": sizes}
+        return found | _java(options)
+
+
+def _java(options: dict[str, str]) -> dict[str, Any]:
+    """What Java held, where there is one."""
+    if options.get("engine") != "spark":
+        return {}
+    from benchmarks.spark_session import java_peak_bytes
+
+    return {"java_peak_bytes": java_peak_bytes()}
 
 
 def _phase(script: str, kind: str) -> str:

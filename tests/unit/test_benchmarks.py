@@ -29,6 +29,7 @@ from benchmarks.report import (
     seconds,
     write,
 )
+from benchmarks.story import _targets as story_targets
 from benchmarks.story_plan import plan
 from benchmarks.trainers import numpy_train
 from hanse import demo
@@ -206,12 +207,13 @@ def test_growth_is_fitted_where_a_contender_was() -> None:
     cells = [
         (10.0, {"Hanse": Timing((1.0,)), "loop": Timing((1.0,))}),
         (100.0, {"Hanse": Timing((2.0,)), "loop": Timing((10.0,))}),
-        (1_000_000.0, {"Hanse": Timing((4.0,))}),
+        (1_000_000.0, {"Hanse": Timing((4.0,)), "late": Timing((1.0,))}),
     ]
     table, chart = growth("c", "t", "rows", cells)
     assert table.rows[0][:2] == ("Hanse", "10 to 1,000,000")
     assert table.rows[1] == ("loop", "10 to 100", "1.00", "1.00")
-    assert chart.at == {"Hanse": (10.0, 100.0, 1e6), "loop": (10.0, 100.0)}
+    assert len(table.rows) == 2, "one point has no slope"
+    assert chart.at == {"Hanse": (10.0, 100.0, 1e6), "loop": (10.0, 100.0), "late": (1e6,)}
     assert chart.series["loop"] == (1.0, 10.0)
 
 
@@ -239,6 +241,23 @@ def test_the_loop_finds_the_clusters_that_scikit_learn_finds(tmp_path: Path) -> 
     np.save(tmp_path / "rows.npy", points)
     found = numpy_train(str(tmp_path / "rows.npy"), clusters=3, seed=0)
     assert found["inertia"] == pytest.approx(KMeans(3, n_init=5, random_state=0).fit(points).inertia_, rel=1e-9)
+
+
+# -- the story ---------------------------------------------------------------------------------
+
+
+def _told(*sizes: int) -> list[Outcome]:
+    return [Outcome(9.0, 10**9, {"phases": {}, "sizes": {"m": list(sizes)}, "silhouettes": [0.5]})]
+
+
+@pytest.mark.parametrize(("on_spark", "differ"), [((7, 90, 3), 0.0), ((7, 89, 4), 1.0)])
+def test_the_story_counts_models_whose_clusters_differ_between_engines(
+    on_spark: tuple[int, ...], differ: float
+) -> None:
+    contest = Contest({"Hanse": _told(90, 7, 3), "Hanse on Spark": _told(*on_spark)}, {})
+    faster, same = story_targets(100, {100: contest})
+    assert (same.reached, same.met) == (differ, not differ)
+    assert faster.reached is None, "nobody else told it"
 
 
 # -- the story for another engine --------------------------------------------------------------
