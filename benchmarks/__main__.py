@@ -87,7 +87,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs; goes to build/benchmarks")
     parser.add_argument("--render", action="store_true", help="measure nothing; write the page and its plots anew")
     parser.add_argument("--into", type=Path, help="folder that gets results.json, the page and its plots")
-    parser.add_argument("--scratch", type=Path, help="folder for up to 6 GB of data meanwhile; the system's by default")
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for up to 10 GB of data meanwhile; the system's by default"
+    )
     parser.add_argument(
         "--online-retail",
         type=Path,

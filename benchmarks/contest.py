@@ -9,7 +9,19 @@ from benchmarks.bench import Contest
 from benchmarks.processes import Outcome
 from benchmarks.report import Chart, Slower, Table, Timing, exponent
 
-__all__ = ["MLLIB", "OURS", "OURS_ON_SPARK", "behind", "growth", "left_out", "peak", "rows", "timing", "timings"]
+__all__ = [
+    "MLLIB",
+    "OURS",
+    "OURS_ON_SPARK",
+    "behind",
+    "growth",
+    "left_out",
+    "medians",
+    "peak",
+    "rows",
+    "timing",
+    "timings",
+]
 
 OURS, OURS_ON_SPARK, MLLIB = "Hanse", "Hanse on Spark", "MLlib"
 
@@ -30,6 +42,11 @@ def timings(contest: Contest) -> dict[str, Timing]:
     if OURS not in contest.outcomes:
         raise RuntimeError(f"{OURS}: {contest.left_out.get(OURS, 'was not asked')}")
     return {name: timing(found) for name, found in contest.outcomes.items()}
+
+
+def medians(contest: Contest) -> dict[str, float]:
+    """Seconds of all contenders."""
+    return {name: found.median_s for name, found in timings(contest).items()}
 
 
 def peak(outcomes: Sequence[Outcome]) -> str:
@@ -62,22 +79,23 @@ def behind(case: str, times: Mapping[str, Timing]) -> Iterator[Slower]:
 
 
 def growth(
-    name: str, title: str, unit: str, cells: Sequence[tuple[float, Mapping[str, Timing]]]
+    name: str, title: str, unit: str, cells: Sequence[tuple[float, Mapping[str, float]]], of: str = "seconds"
 ) -> tuple[Table, Chart]:
-    """How each contender's time grows along an axis: the table has those that were at two places or more.
+    """How what each contender takes grows along an axis: the table has those that were at two places or more.
 
     Args:
         name: of the chart.
-        title: of the chart.
+        title: of both.
         unit: what is counted along the axis.
-        cells: where, and the timings there; ascending.
+        cells: where, and what each took there; ascending.
+        of: what it took, as the chart's unit.
     """
     at: dict[str, list[float]] = {}
     values: dict[str, list[float]] = {}
-    for where, times in cells:
-        for contender, found in times.items():
+    for where, took in cells:
+        for contender, value in took.items():
             at.setdefault(contender, []).append(where)
-            values.setdefault(contender, []).append(found.median_s)
+            values.setdefault(contender, []).append(value)
     lines = []
     for contender, places in at.items():
         if len(places) < 2:
@@ -88,10 +106,10 @@ def growth(
     table = Table(
         ("contender", unit, "exponent", "between the two largest"),
         tuple(lines),
-        f"Growth, as the exponent of {unit} that fits the times best: 1 is linear, 0 is constant.",
+        f"{title}: the exponent of {unit} that fits best; 1 is linear, 0 is constant.",
     )
     series = {contender: tuple(found) for contender, found in values.items()}
-    return table, Chart(name, "lines", title, "seconds", series, at={c: tuple(x) for c, x in at.items()}, at_unit=unit)
+    return table, Chart(name, "lines", title, of, series, at={c: tuple(x) for c, x in at.items()}, at_unit=unit)
 
 
 def ratio_of(key: str, outcomes: Sequence[Outcome], least: float) -> str:

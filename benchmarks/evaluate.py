@@ -1,156 +1,123 @@
-"""Evaluation: ``model_evaluate`` against scikit-learn's and NumPy's measures of the same labels, and its scans."""
+"""Evaluation: ``model_evaluate`` against other measures of the same labels, its scans, and its growth with the rows."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import statistics
+from collections.abc import Callable, Sequence
 
-from benchmarks.bench import Bench
-from benchmarks.data import columns, prepare
-from benchmarks.report import Measurement, Table, Target, Timing, seconds
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    import hanse
+from benchmarks.bench import Bench, Contender, Contest
+from benchmarks.contest import MLLIB, OURS, behind, growth, left_out, medians, peak, rows, timings
+from benchmarks.data import Points, prepare
+from benchmarks.evaluators import (
+    STATEMENT,
+    count_scans,
+    hanse_evaluate,
+    label,
+    mllib_evaluate,
+    numpy_evaluate,
+    sklearn_silhouette,
+)
+from benchmarks.processes import Outcome
+from benchmarks.report import Measurement, Table, Target, seconds
+from benchmarks.spark_session import missing_spark
 
 __all__ = ["measure"]
 
-_STATEMENT = "SELECT * FROM model_evaluate(m, 1, SELECT * FROM points)"
-_READS = ("points", "hanse_rows_")
-
-
-def hanse_evaluate(workspace: str, runs: int, labels: str) -> dict[str, Any]:
-    """Time the statement in one session, count its scans, and leave the labels for the others."""
-    import numpy as np
-
-    import hanse
-
-    names = ", ".join(columns())
-    found = []
-    with hanse.connect(workspace) as session:
-        session.sql(
-            f"CREATE OR REPLACE MODEL m TRANSFORM (vector_assembler(array({names})) features) "
-            f"OPTIONS (MODEL_TYPE = 'bisecting_kmeans', NUM_CLUSTERS = 3) AS SELECT {names} FROM points"
-        )
-        predicted = session.sql("SELECT prediction FROM model_predict(m, 1, SELECT * FROM points)").arrow()
-        np.save(labels, predicted["prediction"].to_numpy())
-        session.sql(_STATEMENT).fetchall()
-        for _ in range(runs):
-            started = time.perf_counter()
-            result = session.sql(_STATEMENT)
-            (row,) = result.fetchall()
-            found.append(time.perf_counter() - started)
-        scans = _count_scans(session)
-    return {"runs_s": found, "scans": scans, **dict(zip(result.columns, row, strict=True))}
-
-
-def _count_scans(session: hanse.Session) -> int:
-    """How many statements read the rows or the features made of them, as the engine is asked."""
-    asked: list[str] = []
-    engine: Any = session.engine
-    for verb in ("execute", "rows", "query", "observe"):
-        original = getattr(engine, verb)
-
-        def counting(what: str, *more: Any, original: Any = original) -> Any:
-            asked.append(what)
-            return original(what, *more)
-
-        setattr(engine, verb, counting)
-    session.sql(_STATEMENT).fetchall()
-    return sum(1 for what in asked if any(r in what for r in _READS) and not what.startswith(("DESCRIBE", "DROP")))
-
-
-def peer_evaluate(array: str, labels: str, runs: int, quadratic_rows: int) -> dict[str, Any]:
-    """scikit-learn's Davies-Bouldin index and a closed-form silhouette in NumPy, of arrays in memory."""
-    import numpy as np
-    from sklearn.metrics import davies_bouldin_score, silhouette_score
-
-    rows, clusters = np.load(array), np.load(labels)
-    found = []
-    for number in range(runs + 1):
-        started = time.perf_counter()
-        index = float(davies_bouldin_score(rows, clusters))
-        mean = closed_form_silhouette(rows, clusters)
-        if number:
-            found.append(time.perf_counter() - started)
-    part = np.random.default_rng(0).permutation(len(rows))[:quadratic_rows]
-    started = time.perf_counter()
-    silhouette_score(rows[part], clusters[part], metric="sqeuclidean")
-    return {
-        "runs_s": found,
-        "silhouette": mean,
-        "davies_bouldin": index,
-        "quadratic_s": time.perf_counter() - started,
-    }
-
-
-def closed_form_silhouette(rows: npt.NDArray[np.float64], labels: npt.NDArray[np.int32]) -> float:
-    """Mean silhouette under squared Euclidean distance from each cluster's count, sum and sum of squares."""
-    import numpy as np
-
-    groups = [rows[labels == label] for label in range(int(labels.max()) + 1)]
-    counts = np.array([len(g) for g in groups], dtype=np.float64)
-    sums = np.array([g.sum(axis=0) for g in groups])
-    squares = np.array([(g * g).sum() for g in groups])
-    lengths = (rows * rows).sum(axis=1)
-    apart = counts * lengths[:, None] + squares - 2.0 * rows @ sums.T
-    here = np.arange(len(rows))
-    own = apart[here, labels] / np.maximum(counts[labels] - 1.0, 1.0)
-    apart /= counts
-    apart[here, labels] = np.inf
-    other = apart.min(axis=1)
-    return float(np.where(counts[labels] > 1.0, (other - own) / np.maximum(own, other), 0.0).mean())
+NUMPY = "NumPy and scikit-learn"
+_RUNS, _PATIENCE_S = 5, 25.0
 
 
 def measure(bench: Bench) -> Measurement:
-    """Scans, time and agreement."""
-    size, runs = (100_000, 3) if bench.quick else (1_000_000, 5)
-    points = prepare(bench.folder, "customers", size)
-    array, workspace = points.array, points.workspace
-    labels = Path(bench.folder) / "labels.npy"
-    ours = bench.run(hanse_evaluate, workspace=str(workspace), runs=runs, labels=str(labels)).result
-    pairs = 5_000 if bench.quick else 20_000
-    peer = bench.run(peer_evaluate, array=str(array), labels=str(labels), runs=runs, quadratic_rows=pairs).result
-    mine, theirs = Timing(tuple(ours["runs_s"])), Timing(tuple(peer["runs_s"]))
-    ratio = theirs.ratio_to(mine)
-    bench.say(f"evaluate: {seconds(mine.median_s)}, NumPy and scikit-learn {seconds(theirs.median_s)}")
-    slower = f"Evaluation of {size:,} rows: NumPy and scikit-learn take {ratio:g} of Hanse's time, given the labels."
-    quadratic = f"scikit-learn's `silhouette_score` of {pairs:,} rows alone (all pairs)"
+    """Scans, time and agreement, at three sizes."""
+    sizes = (100_000,) if bench.quick else (100_000, 1_000_000, 10_000_000)
+    contests = {size: _contest(bench, size) for size in sizes}
+    found = {size: timings(contest) for size, contest in contests.items()}
+    points, sample = prepare(bench.folder, "customers", sizes[0]), 5_000 if bench.quick else 20_000
+    scans = bench.run(count_scans, workspace=str(points.workspace)).result["scans"]
+    pairs = bench.run(sklearn_silhouette, array=str(points.array), labels=_labels(points), sample=sample).result
+    cells = [(float(size), medians(contest)) for size, contest in contests.items()]
+    fitted, chart = growth("evaluate_growth", "Evaluation time over rows", "rows", cells)
+    columns = (_told("silhouette"), _told("davies_bouldin"), peak)
+    header = ("rows", "contender", "time", "times Hanse's", "silhouette", "Davies-Bouldin", "peak memory")
+    missing = missing_spark()
     return Measurement(
         name="evaluate",
         title="Evaluation",
         how=(
-            f"`{_STATEMENT}` over {size:,} rows and 3 clusters, labels included, against arrays in memory whose labels "
-            "are given: scikit-learn's `davies_bouldin_score`, and the silhouette in NumPy by the same closed form as "
-            "Hanse's (scikit-learn's own compares all pairs of rows, so it is timed on fewer).",
+            f"`{STATEMENT}` of 3 clusters over 4 features, labels included, against arrays in memory whose labels are "
+            "given: scikit-learn's `davies_bouldin_score`, and the silhouette in NumPy by the same closed form as "
+            "Hanse's; and against MLlib's `ClusteringEvaluator` (the silhouette alone) of vectors and labels that are "
+            "cached in Spark. Silhouettes are of squared Euclidean distances. Each run is a fresh process that has "
+            "evaluated once before it is timed; contenders alternate.",
+            f"scikit-learn's own `silhouette_score` compares all pairs of rows: {sample:,} rows alone take it "
+            f"{seconds(pairs['timed_s'])}.",
         ),
         targets=(
-            Target("evaluation: at most 3 scans", 3.0, float(ours["scans"]), False, unit="scans"),
+            Target("evaluation: at most 3 scans", 3.0, float(scans), False, unit="scans"),
+            _agreement("NumPy's", _apart(list(contests.values()), NUMPY)),
+            _agreement("MLlib's", _apart(list(contests.values()), MLLIB)),
             Target(
-                "evaluation: silhouette within 1e-9 of NumPy's",
+                f"evaluation: the closed form within 1e-9 of scikit-learn's all pairs, {sample:,} rows",
                 1e-9,
-                float(f"{abs(ours['silhouette'] - peer['silhouette']):.2g}"),
+                _digits(abs(pairs["silhouette"] - pairs["closed"])),
                 False,
             ),
         ),
         tables=(
             Table(
-                ("contender", "time", "times Hanse's", "silhouette", "Davies-Bouldin"),
-                (
-                    ("Hanse", str(mine), "1", f"{ours['silhouette']:.9f}", f"{ours['davies_bouldin']:.9f}"),
-                    (
-                        "NumPy and scikit-learn",
-                        str(theirs),
-                        f"{ratio:g}",
-                        f"{peer['silhouette']:.9f}",
-                        f"{peer['davies_bouldin']:.9f}",
-                    ),
-                    (quadratic, seconds(peer["quadratic_s"]), "", "", ""),
-                ),
+                header, tuple(row for size, contest in contests.items() for row in rows(f"{size:,}", contest, columns))
             ),
+            *((fitted,) if fitted.rows else ()),
         ),
-        behind=(slower,) if ratio < 1 else (),
+        charts=(chart,) if fitted.rows else (),
+        slower=tuple(s for size, times in found.items() for s in behind(f"Evaluation: {size:,} rows", times)),
+        skipped=(
+            *((f"{MLLIB}: {missing}.",) if missing else ()),
+            *(line for size, contest in contests.items() for line in left_out(f"{size:,} rows", contest)),
+        ),
     )
+
+
+def _labels(points: Points) -> str:
+    return str(points.array.with_suffix(".labels.npy"))
+
+
+def _contest(bench: Bench, size: int) -> Contest:
+    points = prepare(bench.folder, "customers", size)
+    workspace, array, labels = str(points.workspace), str(points.array), _labels(points)
+    labelled = points.parquet.with_suffix(".labelled.parquet")
+    bench.run(label, workspace=workspace, labels=labels, parquet=str(labelled))
+    contenders: dict[str, Contender] = {
+        OURS: (hanse_evaluate, {"workspace": workspace}),
+        NUMPY: (numpy_evaluate, {"array": array, "labels": labels}),
+    }
+    if missing_spark() is None:
+        contenders[MLLIB] = (mllib_evaluate, {"parquet": str(labelled), "scratch": str(bench.folder / "spark")})
+    contest = bench.interleaved(contenders, _RUNS, patience_s=3.0 if bench.quick else _PATIENCE_S)
+    labelled.unlink()
+    took = ", ".join(f"{name} {seconds(timing.median_s)}" for name, timing in timings(contest).items())
+    bench.say(f"evaluate: {size:,} rows: {took}")
+    return contest
+
+
+def _told(key: str) -> Callable[[Sequence[Outcome]], str]:
+    return lambda found: f"{found[0].result[key]:.9f}" if key in found[0].result else ""
+
+
+def _apart(contests: Sequence[Contest], peer: str) -> float | None:
+    """The largest difference of Hanse's silhouette to a peer's; None where the peer has none."""
+    both = [c.outcomes for c in contests if peer in c.outcomes]
+    gaps = [
+        abs(statistics.median(o.result["silhouette"] for o in found[OURS]) - found[peer][0].result["silhouette"])
+        for found in both
+    ]
+    return max(gaps) if gaps else None
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def _agreement(whose: str, apart: float | None) -> Target:
+    reached = None if apart is None else _digits(apart)
+    return Target(f"evaluation: silhouette within 1e-9 of {whose}", 1e-9, reached, False)

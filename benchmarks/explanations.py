@@ -16,10 +16,17 @@ _ONE_START = (
     "A single start that soon comes to rest is cheap. Hanse lets several starts compete, and takes a scan of all rows "
     "for every step that all its splits take together:"
 )
+_LABELS = "Hanse finds each row's cluster as well, which the peer is given, and takes a statement's fixed costs:"
+_MORE_THAN_DUCKDB = (
+    "The command starts DuckDB as well, and beside it the command line, the parser and a registry of models:"
+)
 
 EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     ("Training: *100,000 rows, *", "*", _FEW_ROWS),
     ("Training: 10,000 rows, *", "*", _FEW_ROWS),
+    ("Training from a file: 1,000,000 rows", "*", _FEW_ROWS),
+    ("Evaluation: *", "NumPy*", _LABELS),
+    ("Starting: *", "`duckdb.sql*", _MORE_THAN_DUCKDB),
     ("Training: *", "scikit-learn*", _ONE_START),
 )
 """Case and peer, with ``*`` for any text, and why; the first that fits counts."""

@@ -1,15 +1,21 @@
-"""Memory: training on more rows than the engine may hold."""
+"""Memory: training from a file, Hanse under a limit that most of the rows do not fit into, beside scikit-learn."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, Contender, Contest
+from benchmarks.contest import OURS, behind, growth, left_out, peak, rows, timings
 from benchmarks.data import columns
 from benchmarks.report import Measurement, Table, Target, seconds
+from benchmarks.trainers import create_model
 
 __all__ = ["measure"]
+
+PEER = "scikit-learn"
+_CLUSTERS = 3
 
 
 def make_parquet(path: str, rows: int) -> dict[str, Any]:
@@ -29,67 +35,82 @@ def make_parquet(path: str, rows: int) -> dict[str, Any]:
     return {}
 
 
-def hanse_train_from_parquet(path: str, workspace: str, limit: str, clusters: int) -> dict[str, Any]:
+def hanse_from_parquet(path: str, workspace: str, limit: str) -> dict[str, Any]:
     """CREATE MODEL straight from the file."""
     import hanse
 
-    names = ", ".join(columns())
     with hanse.connect(workspace, memory_limit=limit) as session:
         started = time.perf_counter()
-        session.sql(
-            f"CREATE MODEL m TRANSFORM (vector_assembler(array({names})) features) "
-            f"OPTIONS (MODEL_TYPE = 'bisecting_kmeans', NUM_CLUSTERS = {clusters}) "
-            f"AS SELECT {names} FROM parquet.`{path}`"
-        )
-        train_s = time.perf_counter() - started
+        session.sql(create_model(len(columns()), _CLUSTERS, 0, f"parquet.`{path}`"))
+        timed_s = time.perf_counter() - started
         sizes = [n for (n,) in session.sql("SELECT cluster_size FROM model_centroids(m, 1)").fetchall()]
-    return {"train_s": train_s, "sizes": sizes}
+    return {"timed_s": timed_s, "sizes": sizes}
+
+
+def sklearn_from_parquet(path: str) -> dict[str, Any]:
+    """Read the file into an array and fit; one start."""
+    import numpy as np
+    import pyarrow.parquet as pq
+    from sklearn.cluster import BisectingKMeans
+
+    started = time.perf_counter()
+    array = np.column_stack([column.to_numpy() for column in pq.read_table(path).columns])
+    model = BisectingKMeans(n_clusters=_CLUSTERS, random_state=0).fit(array)
+    timed_s = time.perf_counter() - started
+    return {"timed_s": timed_s, "sizes": np.bincount(model.labels_).tolist()}
 
 
 def measure(bench: Bench) -> Measurement:
-    """One training under a limit."""
-    rows, limit = (2_000_000, "500MB") if bench.quick else (50_000_000, "2GB")
-    path = bench.folder / "many.parquet"
-    bench.run(make_parquet, path=str(path), rows=rows)
-    size_bytes = path.stat().st_size
-    bench.say(f"memory: {rows:,} rows of Parquet are written")
-    workspace = bench.folder / "many"
-    outcome = bench.run(hanse_train_from_parquet, path=str(path), workspace=str(workspace), limit=limit, clusters=3)
-    path.unlink()
-    sizes = outcome.result["sizes"]
-    whole = sum(sizes) == rows and len(sizes) == 3
-    bench.say(f"memory: {seconds(outcome.result['train_s'])}, peak {outcome.peak_bytes / 1e9:.2f} GB")
+    """Several sizes; the last one is the target's."""
+    sizes, limit = ((500_000, 2_000_000), "500MB") if bench.quick else ((1_000_000, 10_000_000, 50_000_000), "2GB")
+    contests = {size: _contest(bench, size, limit) for size in sizes}
+    most = sizes[-1]
+    found = contests[most].outcomes[OURS][0].result["sizes"]
+    whole = sum(found) == most and len(found) == _CLUSTERS
+    peaks = [
+        (float(size), {name: max(o.peak_bytes for o in ran) / 1e9 for name, ran in contest.outcomes.items()})
+        for size, contest in contests.items()
+    ]
+    fitted, chart = growth("memory", "Peak memory over rows", "rows", peaks, "GB")
+    lines = tuple(row for size, contest in contests.items() for row in rows(f"{size:,}", contest))
     return Measurement(
         name="memory",
         title="More rows than memory",
         how=(
-            f"{rows:,} rows of 4 features ({size_bytes / 1e9:.1f} GB of Parquet) into 3 clusters, by one "
-            f"`CREATE MODEL` over the file, with DuckDB's memory limited to {limit} "
-            f"(`hanse.connect(..., memory_limit={limit!r})`); what does "
-            "not fit goes to the workspace's disk. The peak is the whole process's, Python's and Arrow's "
-            "memory included, as the system counts it.",
+            f"Rows of 4 features in a Parquet file into {_CLUSTERS} clusters. Hanse: one `CREATE MODEL` over the file, "
+            f"with DuckDB's memory limited to {limit} (`hanse.connect(..., memory_limit={limit!r})`); what does not "
+            "fit goes to the workspace's disk. scikit-learn: the file read into an array, and `BisectingKMeans` with "
+            "one start. The time is from file to model. The peak is the whole process's, Python's and Arrow's memory "
+            "included, as the system counts it.",
         ),
         targets=(
             Target(
-                f"{rows:,} x 4 rows train under a memory limit of {limit}",
+                f"{most:,} x 4 rows train under a memory limit of {limit}",
                 1.0,
                 float(whole),
                 True,
                 unit="model of all rows" if whole else "models",
             ),
         ),
-        tables=(
-            Table(
-                ("rows", "limit", "CREATE MODEL", "peak of the process", "cluster sizes"),
-                (
-                    (
-                        f"{rows:,}",
-                        limit,
-                        seconds(outcome.result["train_s"]),
-                        f"{outcome.peak_bytes / 1e9:.2f} GB",
-                        ", ".join(f"{n:,}" for n in sizes),
-                    ),
-                ),
-            ),
-        ),
+        tables=(Table(("rows", "contender", "time", "times Hanse's", "peak memory"), lines), fitted),
+        charts=(chart,),
+        slower=tuple(s for n, c in contests.items() for s in behind(f"Training from a file: {n:,} rows", timings(c))),
+        skipped=tuple(line for size, contest in contests.items() for line in left_out(f"{size:,} rows", contest)),
     )
+
+
+def _contest(bench: Bench, size: int, limit: str) -> Contest:
+    path: Path = bench.folder / "many.parquet"
+    bench.run(make_parquet, path=str(path), rows=size)
+    contenders: dict[str, Contender] = {
+        OURS: (
+            hanse_from_parquet,
+            {"path": str(path), "workspace": str(bench.folder / f"many_{size}"), "limit": limit},
+        ),
+        PEER: (sklearn_from_parquet, {"path": str(path)}),
+    }
+    runs = bench.interleaved(contenders, 1 if bench.quick else 5, patience_s=15.0)
+    path.unlink()
+    took = ", ".join(f"{name} {seconds(timing.median_s)}" for name, timing in timings(runs).items())
+    bench.say(f"memory: {size:,} rows: {took}; " + ", ".join(peak(found) for found in runs.outcomes.values()))
+    return runs

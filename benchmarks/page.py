@@ -103,7 +103,7 @@ def _slower(measurements: Iterable[Measurement]) -> str:
             groups.setdefault(explain(slower), []).append(
                 (
                     f"[{slower.case}](#{_anchor(measurement.title)})",
-                    f"{slower.hanse} {seconds(slower.hanse_s)}",
+                    f"{slower.hanse} {seconds(slower.hanse_s)}".strip(),
                     f"{slower.peer} {seconds(slower.peer_s)}",
                     f"{slower.peer_s / slower.hanse_s:.3g}",
                 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["MASTER", "SETTINGS", "java_peak_bytes", "missing_spark", "start"]
+__all__ = ["MASTER", "SETTINGS", "few_and_all", "java_peak_bytes", "missing_spark", "start"]
 
 MASTER = "local[2]"
 
@@ -26,6 +26,10 @@ SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
 }
 """How Spark is set up: one partition for each core instead of 200, and no web interface."""
+
+
+_FEW = 100_000
+"""Rows of what is done before the timed work: enough for Java to compile what both use."""
 
 
 def missing_spark() -> str | None:
@@ -60,3 +64,11 @@ def java_peak_bytes() -> int | None:
         return None
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
     return int(found[1]) * 1024 if found else None
+
+
+def few_and_all(rows: DataFrame) -> dict[str, DataFrame]:
+    """The rows by the name of their table, cached in two partitions."""
+    cached = {"few": rows.limit(_FEW).repartition(2).cache(), "points": rows.repartition(2).cache()}
+    for frame in cached.values():
+        frame.count()
+    return cached

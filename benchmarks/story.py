@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from benchmarks.bench import Bench, Contender, Contest
-from benchmarks.contest import OURS, OURS_ON_SPARK, behind, growth, left_out, peak, rows, timings
+from benchmarks.contest import OURS, OURS_ON_SPARK, behind, growth, left_out, medians, peak, rows, timings
 from benchmarks.generate import demo_events
 from benchmarks.processes import Outcome
 from benchmarks.report import Chart, Measurement, Table, Target, seconds
@@ -30,7 +30,8 @@ def measure(bench: Bench) -> Measurement:
     contests = {size: _contest(bench, size) for size in sizes}
     shown = _MIDDLE if _MIDDLE in contests else sizes[0]
     found = {size: timings(contest) for size, contest in contests.items()}
-    fitted, lines = growth("story_growth", "The whole story over its events", "events", list(found.items()))
+    cells = [(float(size), medians(contest)) for size, contest in contests.items()]
+    fitted, lines = growth("story_growth", "The whole story over its events", "events", cells)
     missing = missing_spark()
     return Measurement(
         name="story",

@@ -210,7 +210,9 @@ def _axis(bench: Bench, name: str, unit: str, cells: Sequence[Cell], values: Seq
         contests.append(_contest(bench, cell, hopeless))
     found = [timings(contest) for contest in contests]
     shown = [{n: t for n, t in times.items() if n != MLLIB_UNMOVED} for times in found]
-    fitted, chart = growth(name, f"Training time over {unit}", unit, list(zip(map(float, values), shown, strict=True)))
+    took = [{name: timing.median_s for name, timing in times.items()} for times in shown]
+    cells_at = list(zip(map(float, values), took, strict=True))
+    fitted, chart = growth(name, f"Training time over {unit}", unit, cells_at)
     fixed = {"rows": f"{cells[0].rows:,} rows", "features": f"{FEATURES} features", "clusters": "k = 3"}
     others = ", ".join(text for key, text in fixed.items() if key != unit)
     table = [

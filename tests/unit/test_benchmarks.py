@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
 
 from benchmarks.bench import Bench, Contest
 from benchmarks.contest import behind, growth, left_out, rows, timings
+from benchmarks.evaluators import closed_form_silhouette
 from benchmarks.explanations import explain
 from benchmarks.page import render
 from benchmarks.processes import Outcome
@@ -205,9 +207,9 @@ def test_the_exponent_is_that_of_the_law() -> None:
 
 def test_growth_is_fitted_where_a_contender_was() -> None:
     cells = [
-        (10.0, {"Hanse": Timing((1.0,)), "loop": Timing((1.0,))}),
-        (100.0, {"Hanse": Timing((2.0,)), "loop": Timing((10.0,))}),
-        (1_000_000.0, {"Hanse": Timing((4.0,)), "late": Timing((1.0,))}),
+        (10.0, {"Hanse": 1.0, "loop": 1.0}),
+        (100.0, {"Hanse": 2.0, "loop": 10.0}),
+        (1_000_000.0, {"Hanse": 4.0, "late": 1.0}),
     ]
     table, chart = growth("c", "t", "rows", cells)
     assert table.rows[0][:2] == ("Hanse", "10 to 1,000,000")
@@ -241,6 +243,14 @@ def test_the_loop_finds_the_clusters_that_scikit_learn_finds(tmp_path: Path) -> 
     np.save(tmp_path / "rows.npy", points)
     found = numpy_train(str(tmp_path / "rows.npy"), clusters=3, seed=0)
     assert found["inertia"] == pytest.approx(KMeans(3, n_init=5, random_state=0).fit(points).inertia_, rel=1e-9)
+
+
+def test_the_closed_form_is_the_silhouette_of_all_pairs() -> None:
+    random = np.random.default_rng(5)
+    points = random.normal(size=(60, 3))
+    labels = np.append(np.arange(59) % 3, 3).astype(np.int32)
+    pairs = silhouette_score(points, labels, metric="sqeuclidean")
+    assert closed_form_silhouette(points, labels) == pytest.approx(pairs, rel=1e-12), "one cluster has a single row"
 
 
 # -- the story ---------------------------------------------------------------------------------
