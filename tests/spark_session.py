@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-__all__ = ["missing_spark", "start"]
+__all__ = ["QUICK", "missing_spark", "start"]
+
+QUICK = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # short work, quickly begun
+    "spark.default.parallelism": "2",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",  # to compile a small query takes longer than to run it
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""Settings for small queries."""
 
 
 def missing_spark() -> str | None:
@@ -40,18 +50,13 @@ def start(folder: Path) -> Any:
     logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error of a query
     builder = SparkSession.builder.master("local[2]")
     for key, value in {
+        **QUICK,
         "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "1g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # short work, quickly begun
-        "spark.default.parallelism": "2",
-        "spark.sql.shuffle.partitions": "2",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.codegen.wholeStage": "false",  # to compile a small query takes longer than to run it
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }.items():
         builder = builder.config(key, value)
     with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from spark_session import missing_spark
 
 import hanse
 from hanse.engines.spark import Spark
+from hanse.engines.spark_start import _knock
 from hanse.engines.spark_text import backquoted, said
 from hanse.errors import DataError, EngineError, UsageError, WorkspaceError
 
@@ -266,6 +268,16 @@ def test_java_that_is_missing_or_too_old(tmp_path: Path, monkeypatch: pytest.Mon
     java.chmod(0o755)
     with pytest.raises(UsageError, match=r"needs Java 17 or later, and .* is 11"):
         hanse.connect(engine="spark", master="local[1]")
+
+
+def test_nobody_answers_where_spark_connect_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"sc://127.0.0.1:{server.getsockname()[1]}/;user_id=a"
+        _knock(at)
+    with pytest.raises(ConnectionRefusedError):
+        _knock(at)
 
 
 def test_a_pyspark_that_is_missing_or_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from silo_support import silo_toml, task
 
 from hanse.errors import UsageError
 from hanse.federation.config import SiloConfig
+from hanse.federation.database import Database
 from hanse.federation.policy import Policy
 from hanse.federation.setup_texts import silo_toml as generated
 
@@ -42,7 +43,7 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "silo.toml").write_text(WHOLE)
     config = SiloConfig.load(tmp_path / "silo.toml")
     assert config.name == "comfort_wear"
-    assert config.database == tmp_path / "comfort_wear.duckdb"
+    assert config.database == Database(tmp_path / "comfort_wear.duckdb")
     assert config.ledger == tmp_path / "comfort_wear.ledger"
     assert config.federation == {"server": "tls://127.0.0.1:4222", "coordinators": ["hanse-key:x"]}
     assert config.publish is not None

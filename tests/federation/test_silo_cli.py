@@ -111,9 +111,9 @@ def test_a_silo_without_a_broker_cannot_serve(tmp_path: Path) -> None:
 SERVE = "import sys; from hanse.cli.silo import app; app(args=sys.argv[1:], standalone_mode=False)()"
 
 
-def start(config: Path) -> tuple[subprocess.Popen[str], Lines]:
+def start(config: Path, script: str = SERVE) -> tuple[subprocess.Popen[str], Lines]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True
     )
     return process, Lines(process.stderr)
 

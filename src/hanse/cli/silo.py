@@ -74,9 +74,10 @@ def serve(config: ConfigOption) -> Action:
         if not loaded.publish:
             note(f"{config} publishes nothing yet: every task is refused")
         stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         with Silo(loaded) as silo:
+            silo.prepare()  # before the signals' handlers, for Spark sets one of its own
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
 
             def answer(task: Task, coordinator: str) -> Reply:
                 return silo.answer(task, coordinator=coordinator)
@@ -233,7 +234,7 @@ def check(config: ConfigOption) -> Action:
         from hanse.federation.config import SiloConfig
 
         loaded = SiloConfig.load(config)
-        _print(f"silo {loaded.name}, database {loaded.database}, ledger {loaded.ledger}")
+        _print(f"silo {loaded.name}, {loaded.database}, ledger {loaded.ledger}")
         for publish in (loaded.publish or {}).values():
             what = f"relation {publish.relation}" if publish.relation else "the owner's SQL"
             each = f"; each value of {publish.store} is a silo of its own" if publish.store else ""

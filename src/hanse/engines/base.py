@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from hanse import expressions as e
+from hanse.errors import WorkspaceError
 from hanse.estimator import Observation
 from hanse.statistics import FloatArray, Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Engine", "empties_of", "observation_query", "statistics_of"]
+__all__ = ["DatabaseInUseError", "Engine", "empties_of", "observation_query", "statistics_of"]
+
+
+class DatabaseInUseError(WorkspaceError):
+    """Another process, or another connection of this one, holds the database; it may be free later."""
 
 
 class Engine(Protocol):
@@ -32,6 +37,10 @@ class Engine(Protocol):
 
     def query(self, sql: str) -> pa.RecordBatchReader:
         """Run a query; a stream of record batches."""
+        ...
+
+    def copied(self, sql: str) -> pa.RecordBatchReader:
+        """Run a query once, and stream its rows, however many, to be kept elsewhere."""
         ...
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

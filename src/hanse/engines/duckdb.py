@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 import numpy as np
 
-from hanse.engines.base import empties_of, observation_query, statistics_of
+from hanse.engines.base import DatabaseInUseError, empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
@@ -27,11 +27,7 @@ from hanse.statistics import FloatArray, Statistics
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DatabaseInUseError", "DuckDB"]
-
-
-class DatabaseInUseError(WorkspaceError):
-    """Another process, or another connection of this one, holds the file; it may be free later."""
+__all__ = ["DuckDB"]
 
 
 class DuckDB:
@@ -103,6 +99,10 @@ class DuckDB:
         with _translated(self.database):
             stream = self._work.run(lambda: self._connection.sql(sql).to_arrow_reader(batch_rows))
         return pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
+
+    def copied(self, sql: str) -> pa.RecordBatchReader:
+        """A query's rows, streamed as :meth:`query` does."""
+        return self.query(sql)
 
     def _batches(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """The stream's batches; Arrow wraps DuckDB's errors in an OSError."""

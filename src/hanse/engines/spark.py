@@ -15,10 +15,10 @@ import numpy as np
 from hanse import expressions as e
 from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
-from hanse.engines.spark_arrow import plain_reader
-from hanse.engines.spark_tables import CatalogTables, FolderTables
+from hanse.engines.spark_arrow import plain_reader, spans
+from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
 from hanse.engines.spark_text import backquoted, name_of, said, type_text
-from hanse.errors import CancelledError, DataError, UsageError
+from hanse.errors import CancelledError, DataError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Spark"]
 
 _SCRATCH = "hanse_rows_"
+_PORTION_ROWS = 1_000_000
+_QUERIES = ("SELECT ", "WITH ", "SHOW ", "EXPLAIN ")
 _UTC = ("UTC", "ETC/UTC", "GMT", "Z", "+00:00", "UCT", "ETC/UCT", "ZULU")
 
 
@@ -41,19 +43,28 @@ class Spark:
         session: of pyspark 4, classic or Connect.
         folder: where tables are kept from one process to the next; None leaves that to the session's catalog.
         owned: whether :meth:`close` stops the session.
+        read_only: refuse whatever could change a table; the folder's tables are views of this session then, which must
+            be its own.
     """
 
     dialect: ClassVar[str] = "spark"
 
-    def __init__(self, session: Any, *, folder: Path | None = None, owned: bool = False) -> None:
+    def __init__(
+        self, session: Any, *, folder: Path | None = None, owned: bool = False, read_only: bool = False
+    ) -> None:
         self._session = session
         self._owned = owned
+        self._read_only = read_only
         self._kept: dict[str, Any] = {}
         self._temporary: dict[str, str] = {}
         logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error that is raised here
         with self._translated():
-            self._tables: CatalogTables | FolderTables = (
-                CatalogTables(self._run) if folder is None else FolderTables(self._run, folder)
+            self._tables: CatalogTables | FolderTables | ReadTables = (
+                ReadTables(session.sql, folder)
+                if read_only
+                else CatalogTables(self._run)
+                if folder is None
+                else FolderTables(self._run, folder)
             )
 
     def close(self) -> None:
@@ -72,7 +83,17 @@ class Spark:
 
     def _run(self, sql: str) -> Any:
         """A frame; commands run at once, queries when they are asked."""
+        if self._read_only and not sql.startswith(_QUERIES):
+            raise EngineError(f"{sql:.40} ...: this Spark session is for reading")
         return self._session.sql(backquoted(sql))
+
+    def _writable(self) -> CatalogTables | FolderTables:
+        if isinstance(self._tables, ReadTables):
+            raise EngineError("a table cannot be changed: this Spark session is for reading")
+        return self._tables
+
+    def _sees(self, parts: Sequence[str]) -> bool:
+        return not isinstance(self._tables, ReadTables) or self._tables.sees(parts)
 
     def _frame(self, sql: str) -> Any:
         frame = self._run(sql)
@@ -105,6 +126,27 @@ class Spark:
         """Run a query; its rows come to this process as Arrow batches, timestamps without a zone (they are UTC)."""
         with self._translated():
             return plain_reader(self._frame(sql).toArrow())
+
+    def copied(self, sql: str) -> pa.RecordBatchReader:
+        """Run a query once, hold its rows on the executors, and fetch them a few partitions at a time.
+
+        So that they need not fit into the driver, and all are of the same moment.
+        """
+        import pyarrow as pa
+
+        held = f"{_SCRATCH}copied"
+        part = "spark_partition_id()"
+        with self._translated():
+            self._frame(sql).localCheckpoint(eager=True).createOrReplaceTempView(held)
+            self._temporary[held] = held
+        sizes = sorted(self.rows(f"SELECT {part} AS part, count(*) AS n FROM {held} GROUP BY {part}"))
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for first, last in spans(sizes, _PORTION_ROWS):
+                yield from self.query(f"SELECT * FROM {held} WHERE {part} BETWEEN {first} AND {last}")
+            self.drop([held])
+
+        return pa.RecordBatchReader.from_batches(self.query(f"SELECT * FROM {held} LIMIT 0").schema, batches())
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query that gives few rows."""
@@ -158,7 +200,7 @@ class Spark:
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
         """A table's or view's columns by the parts of its name, in any case; None if there is none."""
         with self._translated():
-            if not self._session.catalog.tableExists(name_of(parts)):
+            if not self._sees(parts) or not self._session.catalog.tableExists(name_of(parts)):
                 return None
         return self.columns(f"SELECT * FROM {name_of(parts)}", unique=False)
 
@@ -166,7 +208,7 @@ class Spark:
         """Every table's and view's name in the current schema, Hanse's own scratch tables left out."""
         with self._translated():
             names = {str(row[1]) for row in self._run("SHOW TABLES").collect()}
-        return sorted(name for name in names if not name.startswith(_SCRATCH))
+        return sorted(name for name in names if not name.startswith(_SCRATCH) and self._sees([name]))
 
     def is_view(self, parts: Sequence[str]) -> bool:
         """Whether a relation is a view; a temporary table is none, though Spark knows it as one."""
@@ -182,7 +224,7 @@ class Spark:
             sql = self._typed(sql)
             if temporary:
                 return self._hold(parts[-1], self._run(sql))
-            self._tables.create(parts, backquoted(sql), replace=replace)
+            self._writable().create(parts, backquoted(sql), replace=replace)
             return int(self._session.table(name_of(parts)).count())
 
     def create_empty(
@@ -194,7 +236,7 @@ class Spark:
             if temporary:
                 self._hold(parts[-1], self._session.createDataFrame([], listed))
             else:
-                self._tables.create_empty(parts, listed, replace=replace)
+                self._writable().create_empty(parts, listed, replace=replace)
 
     def create_view(
         self, parts: Sequence[str], columns: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False
@@ -206,7 +248,7 @@ class Spark:
                 kind = f"CREATE {'OR REPLACE ' * replace}TEMPORARY VIEW"
                 self._run(f"{kind} {name_of(parts)}{named} AS {sql}")
             else:
-                self._tables.create_view(parts, named, backquoted(sql), replace=replace)
+                self._writable().create_view(parts, named, backquoted(sql), replace=replace)
 
     def insert(self, parts: Sequence[str], columns: Sequence[str], sql: str) -> int:
         """INSERT; returns how many rows."""
@@ -237,7 +279,7 @@ class Spark:
             if len(parts) == 1 and (parts[0].lower() in self._temporary):
                 self._session.catalog.dropTempView(self._temporary.pop(parts[0].lower()))
             else:
-                self._tables.drop(parts, view=view)
+                self._writable().drop(parts, view=view)
 
     def _hold(self, name: str, frame: Any) -> int:
         """A temporary table: rows computed now, on the executors, cut off from what they came from."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["plain_reader"]
+__all__ = ["plain_reader", "spans"]
 
 
 def plain_reader(table: pa.Table) -> pa.RecordBatchReader:
@@ -21,6 +22,24 @@ def plain_reader(table: pa.Table) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(
         schema, (pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in batches)
     )
+
+
+def spans(sizes: Iterable[tuple[int, int]], rows: int) -> Iterator[tuple[int, int]]:
+    """Partitions, by number and rows, in runs of about so many rows each: the first and the last number of each.
+
+    >>> list(spans([(0, 4), (1, 5), (2, 3), (7, 20), (8, 1)], 8))
+    [(0, 1), (2, 7), (8, 8)]
+    """
+    first, last, held = -1, -1, 0
+    for number, size in sizes:
+        first = number if first < 0 else first
+        last = number
+        held += size
+        if held >= rows:
+            yield first, last
+            first, held = -1, 0
+    if first >= 0:
+        yield first, last
 
 
 def _plain(type_: pa.DataType) -> pa.DataType:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from hanse.errors import EngineError, UsageError
 
-__all__ = ["checked_version", "start"]
+__all__ = ["SharedSpark", "checked_version", "start"]
 
 _OLDEST = (4, 1)
 _JAVA = 17
+_CONNECT_PORT = 15002
+_KNOCK_S = 10.0
 _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -62,7 +67,7 @@ def start(*, master: str | None, remote: str | None, folder: Path | None, memory
         raise UsageError("engine spark needs one of --master (local[2], yarn ...) and --remote (sc://host:15002)")
     checked_version()
     if remote is not None:
-        return _connected(remote)
+        return _connected(remote, anew=False)
     _check_java()
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
@@ -99,21 +104,122 @@ def _memory(limit: str | None) -> dict[str, str]:
     return {"spark.driver.memory": f"{max(int(float(number) * factor) // 2**20, 512)}m"}
 
 
-def _connected(remote: str) -> Any:
+def _connected(remote: str, *, anew: bool) -> Any:
     from pyspark.errors import PySparkException
 
     try:
         from pyspark.sql.connect.session import SparkSession
     except (ImportError, PySparkException) as error:
-        raise UsageError(f"--remote {remote} needs Spark Connect's client: pip install 'pyspark[connect]'") from error
+        raise UsageError(f"Spark Connect ({remote}) needs its client: pip install 'pyspark[connect]'") from error
     try:
+        _knock(remote)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            session = SparkSession.builder.remote(remote).getOrCreate()
+            builder = SparkSession.builder.remote(remote)
+            session = builder.create() if anew else builder.getOrCreate()
             session.sql("SELECT 1").collect()
     except (PySparkException, OSError, RuntimeError, ValueError) as error:
         raise EngineError(f"no Spark Connect server answers at {remote} ({str(error).splitlines()[0]})") from None
     return session
+
+
+def _knock(remote: str) -> None:
+    """Fail at once where nobody listens; Spark Connect's client would go on trying for minutes."""
+    parts = urlsplit(remote)
+    if parts.hostname and not any(name in os.environ for name in ("grpc_proxy", "https_proxy", "http_proxy")):
+        with suppress(TimeoutError, socket.gaierror):
+            socket.create_connection((parts.hostname, parts.port or _CONNECT_PORT), _KNOCK_S).close()
+
+
+class SharedSpark:
+    """Sessions of their own for those who only read, all of the one Spark that a process can run.
+
+    It is started by the first who needs it and stopped by the last. One that ran already is used, and left running; so
+    are its settings, for a session has settings and temporary views of its own.
+
+    Args:
+        master: where Spark is started, as Spark writes it; or
+        remote: the Spark Connect server that the sessions are of.
+        folder: for what Spark writes where it is started here: its log, its scratch files. It is made then.
+    """
+
+    _guard: ClassVar = threading.RLock()
+    _ours: ClassVar[Any] = None
+    _users: ClassVar[set[SharedSpark]] = set()
+
+    def __init__(self, *, master: str | None, remote: str | None, folder: Path) -> None:
+        self._master = master
+        self._remote = remote
+        self._folder = folder
+
+    def session(self) -> Any:
+        """A new session; Spark is started anew where it has died.
+
+        Raises:
+            UsageError: pyspark or Java is missing, or Spark runs elsewhere already.
+            EngineError: Spark does not start, or cannot be reached.
+        """
+        checked_version()
+        if self._remote is not None:
+            session = _connected(self._remote, anew=True)
+        else:
+            with self._guard:
+                session = self._begun()
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        return session
+
+    def _begun(self) -> Any:
+        from pyspark.sql import SparkSession
+
+        context = _living()
+        if context is None:
+            _check_java()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            SharedSpark._ours = start(master=self._master, remote=None, folder=self._folder).sparkContext
+            self._users.clear()
+        elif context.master != self._master:
+            raise UsageError(
+                f"Spark runs in this process already, on {context.master} and not on {self._master}: write "
+                f"master = '{context.master}', or use a process of its own"
+            )
+        self._users.add(self)
+        return SparkSession.builder.getOrCreate().newSession()
+
+    def close(self) -> None:
+        """Let go; the last one stops what was started here."""
+        with self._guard:
+            if self not in self._users:
+                return
+            self._users.discard(self)
+            context = _living() if self._ours is not None and not self._users else None
+            if context is not None and context is self._ours:
+                from pyspark.sql import SparkSession
+
+                SparkSession.builder.getOrCreate().stop()
+                SharedSpark._ours = None
+
+
+def _living() -> Any:
+    """This process's SparkContext; None where there is none, or where its Java has gone, which is forgotten then."""
+    from py4j.protocol import Py4JError
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    context = SparkContext._active_spark_context
+    if context is None:
+        return None
+    with suppress(Py4JError, OSError):
+        if context._jsc is not None and not context._jsc.sc().isStopped():
+            return context
+    with warnings.catch_warnings(), suppress(Py4JError, OSError):
+        warnings.simplefilter("ignore")
+        context.stop()
+    SparkContext._active_spark_context = SparkSession._instantiatedSession = SparkSession._activeSession = None
+    gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
+    if gateway is not None:
+        with suppress(Py4JError, OSError):
+            gateway.shutdown()
+    return None
 
 
 def _check_java() -> None:

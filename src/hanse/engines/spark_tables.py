@@ -7,14 +7,15 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hanse.engines.base import DatabaseInUseError
 from hanse.engines.spark_text import name_of, quoted
 from hanse.errors import UsageError, WorkspaceError
 
-__all__ = ["CatalogTables", "FolderTables"]
+__all__ = ["CatalogTables", "FolderTables", "ReadTables"]
 
 Run = Callable[[str], Any]
 """Runs a statement of Spark's."""
@@ -89,10 +90,10 @@ class FolderTables:
         self._lock = _locked(folder / "lock")
         self._list = folder / "tables.json"
         try:
-            self._known = self._read()
+            self._known = _known(self._list)
             for name, table in self._known["tables"].items():
                 self._attach(name, table)
-            self._attach_views(dict(self._known["views"]))
+            _attach_views(self._run, "VIEW", self._known["views"])
         except BaseException:
             self.close()
             raise
@@ -101,35 +102,14 @@ class FolderTables:
         """Let other processes in."""
         os.close(self._lock)
 
-    def _read(self) -> dict[str, dict[str, dict[str, str]]]:
-        if not self._list.exists():
-            return {"tables": {}, "views": {}}
-        try:
-            known = json.loads(self._list.read_text())
-            for table in known["tables"].values():
-                str.__add__(table["folder"], table["columns"])
-            for view in known["views"].values():
-                str.__add__(view["columns"], view["sql"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise WorkspaceError(f"{self._list} cannot be read as a list of tables ({error}): move it away") from None
-        return {"tables": known["tables"], "views": known["views"]}
-
     def _save(self) -> None:
         new = self._list.with_suffix(".new")
         new.write_text(json.dumps(self._known, indent=1))
         new.replace(self._list)
 
     def _attach(self, name: str, table: dict[str, str]) -> None:
-        place = str(self._folder / table["folder"]).replace("\\", "\\\\").replace("'", "\\'")
-        self._run(f"CREATE TABLE {quoted(name)} ({table['columns']}) USING parquet LOCATION '{place}'")
-
-    def _attach_views(self, waiting: dict[str, dict[str, str]]) -> None:
-        """Views may name one another, and tables that are gone; such a view stays out of sight until they are back."""
-        for _ in range(len(waiting)):
-            for name, view in list(waiting.items()):
-                with contextlib.suppress(Exception):
-                    self._run(f"CREATE VIEW {quoted(name)}{view['columns']} AS {view['sql']}")
-                    del waiting[name]
+        place = _literal(self._folder / table["folder"])
+        self._run(f"CREATE TABLE {quoted(name)} ({table['columns']}) USING parquet LOCATION {place}")
 
     def create(self, parts: Sequence[str], sql: str, *, replace: bool) -> None:
         """CREATE TABLE AS."""
@@ -201,18 +181,97 @@ class FolderTables:
             shutil.rmtree(self._folder / gone["folder"], ignore_errors=True)
 
 
-def _locked(path: Path) -> int:
-    """Hold a file for this process alone."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+class ReadTables:
+    """The same folder's tables for one session that only reads: temporary views, which no statement can write to.
+
+    Several processes may read at a time; one that writes is waited for by the caller.
+
+    Args:
+        run: runs a statement.
+        folder: of the workspace; None where the session's catalog has the tables.
+
+    Raises:
+        DatabaseInUseError: a process that may write works in the folder.
+        WorkspaceError: the list cannot be read.
+    """
+
+    def __init__(self, run: Run, folder: Path | None) -> None:
+        self._run = run
+        self._names: list[str] | None = None if folder is None else []
+        self._lock: int | None = None
+        if folder is None or not (folder / "tables.json").exists():
+            return
+        self._lock = _locked(folder / "lock", shared=True)
+        try:
+            known = _known(folder / "tables.json")
+            for name, table in known["tables"].items():
+                kind = f"TEMPORARY VIEW {quoted(name)} ({table['columns']}) USING parquet"
+                run(f"CREATE {kind} OPTIONS (path {_literal(folder / table['folder'])})")
+            self._names = [*known["tables"], *_attach_views(run, "TEMPORARY VIEW", known["views"])]
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other processes in."""
+        for name in self._names or ():
+            with contextlib.suppress(Exception):  # the session may have died
+                self._run(f"DROP VIEW IF EXISTS {quoted(name)}")
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def sees(self, parts: Sequence[str]) -> bool:
+        """Whether a relation may be read: names alone are the folder's, for the catalog may be somebody else's."""
+        return self._names is None or len(parts) > 1 or parts[0].lower() in {name.lower() for name in self._names}
+
+
+def _known(path: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """What the list of tables says: by ``tables`` and ``views``, by name."""
+    if not path.exists():
+        return {"tables": {}, "views": {}}
+    try:
+        known = json.loads(path.read_text())
+        for table in known["tables"].values():
+            str.__add__(table["folder"], table["columns"])
+        for view in known["views"].values():
+            str.__add__(view["columns"], view["sql"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WorkspaceError(f"{path} cannot be read as a list of tables ({error}): move it away") from None
+    return {"tables": known["tables"], "views": known["views"]}
+
+
+def _attach_views(run: Run, kind: str, views: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Views may name one another, and tables that are gone; such a view stays out of sight until they are back.
+
+    Returns:
+        those that are in sight.
+    """
+    waiting = dict(views)
+    for _ in range(len(waiting)):
+        for name, view in list(waiting.items()):
+            with contextlib.suppress(Exception):
+                run(f"CREATE {kind} {quoted(name)}{view['columns']} AS {view['sql']}")
+                del waiting[name]
+    return [name for name in views if name not in waiting]
+
+
+def _literal(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
+
+
+def _locked(path: Path, *, shared: bool = False) -> int:
+    """Hold a file for this process alone, or together with others that only read."""
+    descriptor = os.open(path, os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT, 0o644)
     try:
         import fcntl
     except ImportError:  # Windows has no such locks; two processes are then on their own
         return descriptor
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise WorkspaceError(
+        raise DatabaseInUseError(
             f"{path.parent} is in use by another process: close it there, or use another --workspace"
         ) from None
     return descriptor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections import Counter, deque
 
 import msgspec
@@ -10,9 +11,9 @@ import msgspec
 from hanse.federation.ledger import Entry, Ledger
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
-from hanse.messages import Reply, decode
+from hanse.messages import Reply, Task, decode, encode
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "entry_of", "plan_hash"]
 
 
 class Answers:
@@ -124,3 +125,34 @@ class Answers:
             )
         if not left["runs"] and run not in self._runs:
             raise RefusalError("budget", "runs_per_day is spent: ask again tomorrow")
+
+
+def plan_hash(task: Task) -> str:
+    """Hash of what is asked, whatever the run and the silo are called."""
+    plan = msgspec.structs.replace(
+        task,
+        run="",
+        round=0,
+        silo=task.silo.partition("/")[2],
+        nonce="",
+        expires_at=0.0,
+        relation=task.relation.lower(),
+    )
+    return hashlib.sha256(encode(plan)).hexdigest()
+
+
+def entry_of(task: Task, hash_: str, coordinator: str, policy: Policy) -> Entry:
+    """What a ledger entry says of the task; the rest is filled in."""
+    return Entry(
+        seq=0,
+        time="",
+        decision="released",
+        coordinator=coordinator,
+        silo=task.silo[:200],
+        run=task.run[:200],
+        round=task.round,
+        kind=task.kind,
+        strategy=task.strategy,
+        task=hash_,
+        policy=policy.hash,
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hanse.errors import HanseError, UsageError, nearest
+from hanse.federation.database import DATABASE_KEYS, Database
 from hanse.federation.policy import Policy
 from hanse.types import Value
 from hanse.workspace import read_file
@@ -19,7 +20,7 @@ __all__ = ["Publish", "SiloConfig"]
 
 _LIMIT_BYTES: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-_KEYS: Final = ("name", "database", "federation", "publish", "policy")
+_KEYS: Final = ("name", *DATABASE_KEYS, "federation", "publish", "policy")
 _PUBLISH_KEYS: Final = ("relation", "sql", "params", "customer", "store", "columns", "bounds")
 
 
@@ -54,7 +55,7 @@ class SiloConfig:
 
     Args:
         name: of the silo; letters, digits, ``_`` and ``-``.
-        database: the DuckDB file with the rows.
+        database: where the rows are.
         folder: where the silo keeps its own files.
         publish: by name; None publishes every table and view with a ``customer_id`` column (embedded only).
         policy: what may leave.
@@ -63,7 +64,7 @@ class SiloConfig:
     """
 
     name: str
-    database: Path
+    database: Database
     folder: Path
     publish: Mapping[str, Publish] | None
     policy: Policy
@@ -78,18 +79,17 @@ class SiloConfig:
     @property
     def registry(self) -> Path:
         """The silo's registry of models, beside its database."""
-        return self.database.parent / "registry.sqlite"
+        return self.database.registry
 
     @classmethod
-    def embedded(cls, name: str, database: str | Path, policy: Policy | None = None) -> SiloConfig:
+    def embedded(cls, name: str, database: str | Path | Database, policy: Policy | None = None) -> SiloConfig:
         """A silo without a file of its own: tables and views with a ``customer_id`` column, the default policy.
 
         The ledger and the budgets belong to the database, under whatever name it is opened.
         """
-        path = Path(database).expanduser().absolute()
+        place = database if isinstance(database, Database) else Database.of({"database": str(database)}, Path.cwd())
         _check_name(name, f"silo {name!r}")
-        ledger = path.with_name(f"{path.stem}.ledger")
-        return cls(name, path, path.parent, None, policy or Policy(install="auto"), ledger)
+        return cls(name, place, place.ledger.parent, None, policy or Policy(install="auto"), place.ledger)
 
     @classmethod
     def load(cls, path: str | Path) -> SiloConfig:
@@ -114,13 +114,20 @@ class SiloConfig:
             raise UsageError(f"{file}: two published relations differ in case only: rename one")
         return cls(
             name=name,
-            database=folder / Path(_text(table, "database", f"{file}:")).expanduser(),
+            database=_database(table, folder, f"{file}:"),
             folder=folder,
             publish=publish,
             policy=Policy.from_table(_table(table, "policy", f"{file}:"), f"{file}: [policy]"),
             ledger=folder / f"{name}.ledger",
             federation=_table(table, "federation", f"{file}:") if "federation" in table else None,
         )
+
+
+def _database(table: Mapping[str, Any], folder: Path, where: str) -> Database:
+    try:
+        return Database.of({key: table[key] for key in DATABASE_KEYS if key in table}, folder)
+    except UsageError as error:
+        raise UsageError(f"{where} {error}") from None
 
 
 def _publish(name: str, table: Any, folder: Path, where: str) -> Publish:

@@ -63,6 +63,7 @@ _SILO: Final = """\
 # Silo {name}. Paths are relative to this file. Start:  hanse silo serve --config {path}
 name = "{name}"
 database = "{name}.duckdb"               # the store's own database; it is opened read-only
+# or, for tables on Spark:  engine = "spark", workspace = "DIR", master = "local[2]"  (one line each)
 
 [federation]
 server = "{server}"

@@ -16,9 +16,10 @@ from weakref import WeakValueDictionary
 import msgspec
 import numpy as np
 
-from hanse.federation.answers import Answers
+from hanse.federation.answers import Answers, entry_of, plan_hash
 from hanse.federation.asking import Answered
 from hanse.federation.config import SiloConfig
+from hanse.federation.database import Access, Database
 from hanse.federation.gate import Gate, Release
 from hanse.federation.install import Installer
 from hanse.federation.kinds import WORK
@@ -26,7 +27,7 @@ from hanse.federation.ledger import Entry, Ledger
 from hanse.federation.memory import Memory, secret_of
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
-from hanse.federation.snapshot import Snapshot, Snapshots, opened, private_folder
+from hanse.federation.snapshot import Snapshot, Snapshots, private_folder
 from hanse.federation.source import find, published, stores_of
 from hanse.federation.tally import Asked
 from hanse.messages import PROTOCOL, Reason, Reply, Task, encode, task_hash
@@ -80,7 +81,8 @@ class Silo:
         self.ledger = Ledger(config.ledger)
         self.ledger.prune(config.policy.ledger_days)
         self._answers = Answers(self.ledger)
-        self._snapshots = Snapshots(config, secret_of(config.state / "secret"), clock)
+        self._access = Access(config.database, config.state, clock)
+        self._snapshots = Snapshots(config, self._access, secret_of(config.state / "secret"), clock)
         self._memory = Memory(config.state / "memory")
         self._installer = Installer(config)
         self._runs: dict[Path, _Open] = {}
@@ -89,12 +91,17 @@ class Silo:
 
     @classmethod
     def embedded(
-        cls, database: str | Path, config: str | Path | None = None, *, name: str, policy: Policy | None = None
+        cls,
+        database: str | Path | Database,
+        config: str | Path | None = None,
+        *,
+        name: str,
+        policy: Policy | None = None,
     ) -> Silo:
         """A silo in this process.
 
         Args:
-            database: the DuckDB file; its tables and views with a ``customer_id`` column are published.
+            database: the DuckDB file, or tables on Spark; those with a ``customer_id`` column are published.
             config: a silo.toml, which then says it all, or None for the default policy with install = auto.
             name: what the silo is called, without a silo.toml.
             policy: another policy, without a silo.toml.
@@ -109,8 +116,18 @@ class Silo:
 
     def close(self) -> None:
         """Let go of all files; open runs go on after a restart."""
+        self._access.close()
         self._snapshots.close()
         self.ledger.close()
+
+    def prepare(self) -> None:
+        """Start what reads the rows, where that takes long: Spark.
+
+        Raises:
+            UsageError: pyspark or Java is missing.
+            EngineError: Spark does not start, or cannot be reached.
+        """
+        self._access.prepare()
 
     @property
     def policy(self) -> Policy:
@@ -125,7 +142,7 @@ class Silo:
         """Every published relation under every name of the silo that has it: pairs of silo id and relation."""
         name = self.config.name
         found = []
-        with opened(self.config.database, self._clock() + _PATIENCE_S, self._clock, threading.Event()) as engine:
+        with self._access.opened(self._clock() + _PATIENCE_S) as engine:
             for publish in published(self.config, engine).values():
                 stores = stores_of(engine, publish) if publish.store else None
                 ids = [name] if stores is None else [f"{name}/{quote(store, safe='')}" for store in stores]
@@ -206,7 +223,7 @@ class Silo:
     def _decide(self, task: Task, hash_: str, coordinator: str) -> Reply:
         if task.kind != "install" and self._answers.finished(task.run, task.silo):
             raise RefusalError("finished", "the run has ended here: begin a new one")
-        base = _entry(task, hash_, coordinator, self.policy)
+        base = entry_of(task, hash_, coordinator, self.policy)
         if task.kind == "finish":
             self._snapshots.delete(_session(task))
             self._runs = {path: run for path, run in self._runs.items() if path.exists()}
@@ -216,7 +233,7 @@ class Silo:
                 facts = self._installer.install(task.payload)
             return self._send(task, hash_, base, self._reply(task, hash_, facts=facts))
         run = self._run(task)
-        plan = _plan(task)
+        plan = plan_hash(task)
         base = msgspec.structs.replace(base, relation=run.relation, data=run.fingerprint, plan=plan)
         if task.kind == "describe":
             reply = self._reply(task, hash_, facts=self._describe(task, run), fingerprint=run.fingerprint)
@@ -357,7 +374,7 @@ class Silo:
         )
         decision = "refused" if refusal.status == "refused" else "failed"
         entry = msgspec.structs.replace(
-            _entry(task, hash_, coordinator, self.policy),
+            entry_of(task, hash_, coordinator, self.policy),
             decision=decision,
             lasting=refusal.lasting,
             relation=task.relation.lower()[:200],
@@ -368,36 +385,6 @@ class Silo:
 
 def _session(task: Task) -> str:
     return f"{task.run}\n{task.silo}"
-
-
-def _plan(task: Task) -> str:
-    """Hash of what is asked, whatever the run and the silo are called."""
-    plan = msgspec.structs.replace(
-        task,
-        run="",
-        round=0,
-        silo=task.silo.partition("/")[2],
-        nonce="",
-        expires_at=0.0,
-        relation=task.relation.lower(),
-    )
-    return hashlib.sha256(encode(plan)).hexdigest()
-
-
-def _entry(task: Task, hash_: str, coordinator: str, policy: Policy) -> Entry:
-    return Entry(
-        seq=0,
-        time="",
-        decision="released",
-        coordinator=coordinator,
-        silo=task.silo[:200],
-        run=task.run[:200],
-        round=task.round,
-        kind=task.kind,
-        strategy=task.strategy,
-        task=hash_,
-        policy=policy.hash,
-    )
 
 
 def _masks(found: Answered) -> list[BoolArray]:

@@ -9,7 +9,6 @@ import hmac
 import itertools
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,17 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse import expressions as e
-from hanse.engines.duckdb import DatabaseInUseError, DuckDB
+from hanse.engines.duckdb import DuckDB
 from hanse.errors import HanseError
 from hanse.federation.config import Publish, SiloConfig
+from hanse.federation.database import Access
 from hanse.federation.refusals import RefusalError
 from hanse.federation.source import Definition, Source, find, source_of
 
-__all__ = ["Digest", "Snapshot", "Snapshots", "opened", "private_folder"]
+__all__ = ["Digest", "Snapshot", "Snapshots", "private_folder"]
 
-_POLL_S: Final = 0.05
 _TOUCH_S: Final = 10.0
-_TURNS: Final[dict[Path, threading.Lock]] = {}
 
 Integers = npt.NDArray[Any]
 
@@ -177,12 +175,14 @@ class Snapshots:
 
     Args:
         config: of the silo.
+        access: its way to the rows.
         secret: the silo's own key for hashes.
         clock: seconds since 1970.
     """
 
-    def __init__(self, config: SiloConfig, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: SiloConfig, access: Access, secret: bytes, clock: Callable[[], float]) -> None:
         self.config = config
+        self._access = access
         self.folder = config.state / "snapshots"
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._secret = secret
@@ -190,12 +190,10 @@ class Snapshots:
         self._open: dict[Path, Snapshot] = {}
         self._touched: dict[Path, float] = {}
         self._path = functools.lru_cache(maxsize=256)(self._made_path)
-        self._stop = threading.Event()
         self.sweep()
 
     def close(self) -> None:
         """Close all files; open runs go on after a restart."""
-        self._stop.set()
         for snapshot in self._open.values():
             snapshot.close()
         self._open.clear()
@@ -234,11 +232,11 @@ class Snapshots:
         self.sweep()
         temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
         try:
-            with opened(self.config.database, deadline, self._clock, self._stop) as engine:
+            with self._access.opened(deadline) as engine:
                 publish = find(self.config, engine, relation)
                 source = source_of(engine, publish, store)
                 with _private(temporary) as copy:
-                    copy.copy("raw", engine.query(source.sql))
+                    copy.copy("raw", engine.copied(source.sql))
                     _fill(copy, source, self._secret)
             temporary.replace(path)
         finally:
@@ -266,39 +264,6 @@ class Snapshots:
                     if snapshot is not None:
                         snapshot.close()
                     path.unlink()
-
-
-@contextlib.contextmanager
-def opened(database: Path, deadline: float, clock: Callable[[], float], stop: threading.Event) -> Iterator[DuckDB]:
-    """The silo's database for reading, nothing else allowed; waits while another process holds it.
-
-    The stores of one dataset take turns: within a process DuckDB opens a file once, for all of its connections.
-
-    Raises:
-        RefusalError: it is held until the deadline, or cannot be read.
-    """
-
-    def wait(why: str) -> None:
-        if clock() >= deadline or stop.wait(_POLL_S):
-            text = "the store's own loader held the database until the task expired"
-            raise RefusalError("busy", text, detail=why, status="failed")
-
-    turn = _TURNS.setdefault(database, threading.Lock())
-    while not turn.acquire(blocking=False):
-        wait(f"{database} is being copied for other stores")
-    try:
-        while True:
-            try:
-                engine = DuckDB(database, read_only=True, locked=True)
-                break
-            except DatabaseInUseError as error:
-                wait(str(error))
-        try:
-            yield engine
-        finally:
-            engine.close()
-    finally:
-        turn.release()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hanse import expressions as e
-from hanse.engines.duckdb import DuckDB
+from hanse.engines.base import Engine
 from hanse.errors import HanseError, UnsupportedError, nearest
 from hanse.federation.config import Publish, SiloConfig
 from hanse.federation.refusals import RefusalError
@@ -20,6 +20,7 @@ from hanse.federation.refusals import RefusalError
 __all__ = ["Definition", "Source", "find", "published", "source_of", "stores_of"]
 
 _NUMBERS: Final = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|REAL|DOUBLE|DECIMAL\(.*\)|BOOLEAN)")
+_ON_SPARK: Final = {"INT": "INTEGER"}  # the one number that Spark calls otherwise; silos compare their types
 _CUSTOMER: Final = "customer_id"
 
 
@@ -30,7 +31,7 @@ class Source:
     Args:
         publish: what the owner wrote; its columns are known here.
         sql: a query over the database, in its dialect: ``customer`` as text, then ``c0``, ``c1`` ... as doubles.
-        types: engine types by column.
+        types: by column, as DuckDB calls them.
         canonical: the owner's SQL without its layout; empty for a relation.
         stores: a query for the values of the store column; empty without one.
     """
@@ -69,7 +70,7 @@ class Definition:
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
-def published(config: SiloConfig, engine: DuckDB | None) -> Mapping[str, Publish]:
+def published(config: SiloConfig, engine: Engine | None) -> Mapping[str, Publish]:
     """What a silo publishes; an embedded one publishes what its database holds."""
     if config.publish is not None:
         return config.publish
@@ -84,7 +85,7 @@ def published(config: SiloConfig, engine: DuckDB | None) -> Mapping[str, Publish
     return found
 
 
-def find(config: SiloConfig, engine: DuckDB | None, relation: str) -> Publish:
+def find(config: SiloConfig, engine: Engine | None, relation: str) -> Publish:
     """The published relation of that name, in any case.
 
     Raises:
@@ -97,13 +98,14 @@ def find(config: SiloConfig, engine: DuckDB | None, relation: str) -> Publish:
     raise RefusalError("schema", f"{relation} is not published here: {nearest(relation, known)}")
 
 
-def source_of(engine: DuckDB, publish: Publish, store: str | None) -> Source:
+def source_of(engine: Engine, publish: Publish, store: str | None) -> Source:
     """Resolve a published relation against the database.
 
     Raises:
         RefusalError: its SQL does not run, or it lacks a column.
     """
-    query, types, canonical = _query(engine, publish)
+    query, kinds, canonical = _query(engine, publish)
+    types = {name: _ON_SPARK.get(kind, kind) for name, kind in kinds.items()}
     by_lower = {name.lower(): name for name in types}
     customer = _column(by_lower, publish.customer, publish)
     wanted = publish.columns
@@ -115,26 +117,27 @@ def source_of(engine: DuckDB, publish: Publish, store: str | None) -> Source:
             raise _broken(
                 publish, f"column {name} is of type {kind}, which is no number", f"column {name} is no number"
             )
-    texts = [f"CAST({e.quote(customer)} AS VARCHAR) AS customer"]
+    values = {"customer": e.as_text(e.column(customer))}
     for i, name in enumerate(wanted):
-        value = f"CAST({e.quote(by_lower[name.lower()])} AS DOUBLE)"
-        texts.append(f"{_clipped(value, publish.bounds.get(name))} AS c{i}")
+        value = e.as_double(e.column(by_lower[name.lower()]))
+        values[f"c{i}"] = _clipped(value, publish.bounds.get(name))
+    texts = (f"{engine.text(value)} AS {name}" for name, value in values.items())
     sql = f"SELECT {', '.join(texts)} FROM ({query}) AS rows_"
     stores = ""
     if publish.store:
-        column = f"CAST({e.quote(_column(by_lower, publish.store, publish))} AS VARCHAR)"
+        column = engine.text(e.as_text(e.column(_column(by_lower, publish.store, publish))))
         stores = f"SELECT DISTINCT {column} FROM ({query}) AS rows_ WHERE {column} IS NOT NULL ORDER BY 1"
         sql += f" WHERE {column} = {engine.text(e.string(store or ''))}"
     return Source(publish, sql, found, canonical, stores)
 
 
-def stores_of(engine: DuckDB, publish: Publish) -> list[str]:
+def stores_of(engine: Engine, publish: Publish) -> list[str]:
     """The values of the store column."""
     source = source_of(engine, publish, "")
     return [str(value) for (value,) in engine.rows(source.stores)] if source.stores else []
 
 
-def _query(engine: DuckDB, publish: Publish) -> tuple[str, Mapping[str, str], str]:
+def _query(engine: Engine, publish: Publish) -> tuple[str, Mapping[str, str], str]:
     if publish.sql:
         return _prepared(engine, publish)
     parts = publish.relation.split(".")
@@ -145,7 +148,7 @@ def _query(engine: DuckDB, publish: Publish) -> tuple[str, Mapping[str, str], st
     return f"SELECT * FROM {'.'.join(e.quote(p) for p in parts)}", types, ""
 
 
-def _prepared(engine: DuckDB, publish: Publish) -> tuple[str, Mapping[str, str], str]:
+def _prepared(engine: Engine, publish: Publish) -> tuple[str, Mapping[str, str], str]:
     from hanse.sql.binder import Planner
     from hanse.sql.nodes import Query
     from hanse.sql.parser import parse
@@ -173,12 +176,11 @@ def _column(by_lower: Mapping[str, str], name: str, publish: Publish) -> str:
     return found
 
 
-def _clipped(value: str, bounds: tuple[float, float] | None) -> str:
+def _clipped(value: e.Expression, bounds: tuple[float, float] | None) -> e.Expression:
     """A value within its bounds; what is no number stays so, to be refused."""
     if bounds is None or not all(map(math.isfinite, bounds)):
         return value
-    low, high = (f"CAST({bound!r} AS DOUBLE)" for bound in bounds)
-    return f"CASE WHEN isfinite({value}) THEN least(greatest({value}, {low}), {high}) ELSE {value} END"
+    return e.case([e.when(e.is_number(value), e.clamp(value, *bounds))], value)
 
 
 def _broken(publish: Publish, detail: str, message: str) -> RefusalError:

@@ -97,7 +97,7 @@ def _label(
 def silo_id(record: SiloRecord) -> str:
     """What tasks call a silo: its subject or name, and its store where it has several."""
     options = record.options
-    if "database" in options and "config" in options:
+    if "config" in options:
         from hanse.federation.config import SiloConfig
 
         base = SiloConfig.load(options["config"]).name

@@ -21,7 +21,7 @@ def _show_silos(call: Call, statement: nodes.ShowSilos) -> Outcome:
     rows = []
     for record in call.session.federation.journal.silos():
         options = dict(record.options)
-        where = "database" if "database" in options else "subject"
+        where = next(key for key in ("subject", "database", "workspace", "config") if key in options)
         rows.append([record.name, where, options[where], options.get("store", ""), record.created])
     return Outcome(statement.kind, rows_of(["silo", "reached_by", "where", "store", "created"], rows))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanse.errors import BindError, FederationError, nearest
+from hanse.errors import BindError, FederationError, UsageError, nearest
 from hanse.federation.comparison import Contingency, LocalClusters, compared, local_clusters
+from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
+from hanse.federation.database import DATABASE_KEYS, Database
 from hanse.federation.evaluation import evaluated
 from hanse.federation.install import stripped
 from hanse.federation.journal import Journal, Run, SiloRecord
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Federation"]
 
-_SILO_OPTIONS = ("database", "config", "subject", "store")
+_SILO_OPTIONS = (*DATABASE_KEYS, "config", "subject", "store")
 
 
 class Federation:
@@ -73,29 +75,30 @@ class Federation:
             if not isinstance(value, str) or not value:
                 raise BindError(f"{item.raw_key} = {value!r}", "need a text in quotes", item.value_position)
             options[key] = value
-        if ("database" in options) == ("subject" in options):
-            cure = "give database = 'file.duckdb' (a store in this process) or subject = 'name' (one that is served)"
-            raise BindError(f"silo {statement.name}", cure, statement.name.position)
+        try:
+            _check_ways(options)
+        except UsageError as error:
+            raise BindError(f"silo {statement.name}", str(error), statement.name.position) from None
         self.journal.add_silo(str(statement.name), options)
 
     @contextlib.contextmanager
     def transport(self, records: Sequence[SiloRecord]) -> Iterator[Transport]:
-        """The way to some silos: agents in this process for those with a database, NATS for the others.
+        """The way to some silos: agents in this process for those with rows in reach, NATS for the others.
 
         Raises:
             FederationError: a silo is served elsewhere and no coordinator's file was given.
+            HanseError: an agent cannot be started.
         """
         with contextlib.ExitStack() as stack:
             agents = {}
             served = []
             for record in records:
-                if "database" in record.options:
-                    agent = stack.enter_context(
-                        Silo.embedded(record.options["database"], record.options.get("config"), name=record.name)
-                    )
-                    agents[silo_id(record)] = agent.answer
-                else:
+                if "subject" in record.options:
                     served.append(silo_id(record))
+                    continue
+                agent = stack.enter_context(Silo(_config(record)))
+                agent.prepare()
+                agents[silo_id(record)] = agent.answer
             ways: list[Transport] = []
             if agents:
                 ways.append(InProcess(agents))
@@ -216,3 +219,29 @@ class Federation:
         run = Run.new(loaded.info.name, "", {}, "done")
         self.journal.begin(run)
         return plan, [known[silo] for silo in plan.silos], run
+
+
+def _check_ways(options: Mapping[str, str]) -> None:
+    """One way to a silo, and no more.
+
+    Raises:
+        UsageError: none or both, or keys of a database that do not go together.
+    """
+    local = [key for key in (*DATABASE_KEYS, "config") if key in options]
+    if bool(local) == ("subject" in options):
+        raise UsageError(
+            "give database = 'file.duckdb', a store on Spark or a config (in this process), or subject = 'name' (one "
+            "that is served)"
+        )
+    if local and local != ["config"]:
+        _database(options)
+
+
+def _database(options: Mapping[str, str]) -> Database:
+    return Database.of({key: options[key] for key in DATABASE_KEYS if key in options}, Path.cwd())
+
+
+def _config(record: SiloRecord) -> SiloConfig:
+    if "config" in record.options:
+        return SiloConfig.load(record.options["config"])
+    return SiloConfig.embedded(record.name, _database(record.options))
