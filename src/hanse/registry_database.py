@@ -6,7 +6,8 @@ import contextlib
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ConflictError",
     "Database",
+    "Writing",
     "federated_reply",
     "federated_run",
     "is_writing",
@@ -27,6 +29,9 @@ __all__ = [
     "model_version",
     "silo",
 ]
+
+Writing = Callable[[], AbstractContextManager[sa.Connection]]
+"""Begins a transaction that is kept whole when its block ends, and undone whole when it raises."""
 
 SCHEMA_VERSION: Final = 1
 """The shape of the tables below, kept in the database itself."""
@@ -162,17 +167,38 @@ class Database:
         with self._transaction(write=True) as connection:
             yield connection
 
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Writing]:
+        """A connection made before it is needed, for whoever must not wait for one later; not for longer than a while.
+
+        Yields:
+            does what :meth:`writing` does, on that connection.
+        """
+        with self._translated():
+            connection = self.engine.connect()
+        try:
+            yield lambda: self._writing_on(connection)
+        finally:
+            with self._lock, self._translated():
+                connection.close()
+
+    @contextlib.contextmanager
+    def _writing_on(self, connection: sa.Connection) -> Iterator[sa.Connection]:
+        with self._lock, self._translated(), self._begun(connection, write=True):
+            yield connection
+
     def close(self) -> None:
         """Give back all connections; a database in memory ends here."""
         self.engine.dispose()
 
     @contextlib.contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
-        with self._lock, self._translated(), self.engine.connect() as connection:
-            options = {} if write or self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-            connection.execution_options(hanse_write=write, **options)
-            with connection.begin():
-                yield connection
+        with self._lock, self._translated(), self.engine.connect() as connection, self._begun(connection, write=write):
+            yield connection
+
+    def _begun(self, connection: sa.Connection, *, write: bool) -> AbstractContextManager[object]:
+        options = {} if write or self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        return connection.execution_options(hanse_write=write, **options).begin()
 
     def _make_engine(self, target: str | Path | None) -> sa.Engine:
         if target is None:
