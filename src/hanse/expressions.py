@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -46,6 +46,7 @@ __all__ = [
     "is_number",
     "joined",
     "known",
+    "layered",
     "least",
     "log",
     "log1p_abs",
@@ -93,9 +94,9 @@ def number(value: float) -> Expression:
     value = float(value)
     if not math.isfinite(value):
         raise ValueError(f"{value} cannot stand in SQL")
-    text = repr(abs(value))
-    literal = exp.Literal.number(text if "e" in text else f"{text}e0")
-    return exp.Neg(this=literal) if math.copysign(1.0, value) < 0 else literal
+    text = repr(value)
+    literal = exp.Literal(this=text.lstrip("-") if "e" in text else f"{text.lstrip('-')}e0", is_string=False)
+    return exp.Neg(this=literal) if text[0] == "-" else literal
 
 
 def integer(value: int) -> Expression:
@@ -377,10 +378,10 @@ def running_sum(value: Expression, by: Expression) -> Expression:
 
 def derived(query: Expression) -> Expression:
     """A query as something that can stand in FROM."""
-    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.Identifier(this="rows_", quoted=False)))
 
 
-def where(relation: Expression, columns: Sequence[Expression], condition: Expression) -> Expression:
+def where(relation: str | Expression, columns: Sequence[Expression], condition: Expression) -> Expression:
     """``SELECT columns FROM relation WHERE condition``."""
     return _from(columns, relation).where(condition, copy=False)
 
@@ -399,27 +400,33 @@ def row_count() -> Expression:
 
 def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:
     """A relation with more columns, as something that can stand in FROM again."""
-    columns = [
-        exp.Star(),
-        *(exp.alias_(value, name, quoted=True, copy=False) for name, value in added.items()),
-    ]
-    return exp.Subquery(this=_from(columns, relation), alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+    return derived(_from([exp.Star(), *_named(added)], relation))
 
 
 def only(relation: str | Expression, condition: Expression) -> Expression:
     """The rows of a relation that meet a condition, as something that can stand in FROM again."""
-    rows = _from([exp.Star()], relation).where(condition, copy=False)
-    return exp.Subquery(this=rows, alias=exp.TableAlias(this=exp.to_identifier("rows_")))
+    return derived(where(relation, [exp.Star()], condition))
+
+
+def layered(relation: str | Expression, layers: Iterable[Mapping[str, Expression]]) -> str | Expression:
+    """A relation with layers of more columns; each layer sees the relation and the layers before it."""
+    for layer in layers:
+        relation = select_over(relation, layer)
+    return relation
 
 
 def select(
-    relation: str | Expression, columns: Mapping[str, Expression], group: Expression | None = None
+    relation: str | Expression, columns: Mapping[str, Expression], by: Collection[Expression] = ()
 ) -> exp.Select:
-    """``SELECT columns FROM relation``; with ``group`` a row for each of its values, which comes first."""
-    named: list[Expression] = [exp.alias_(value, name, quoted=True, copy=False) for name, value in columns.items()]
-    if group is None:
-        return _from(named, relation)
-    return _from([group, *named], relation).group_by(group.copy(), copy=False)
+    """``SELECT columns FROM relation``; grouped ``by`` columns a row for each of their values, which come first."""
+    query = _from([*by, *_named(columns)], relation)
+    if by:
+        query.set("group", exp.Group(expressions=[column.copy() for column in by]))
+    return query
+
+
+def _named(columns: Mapping[str, Expression]) -> list[Expression]:
+    return [exp.Alias(this=value, alias=exp.Identifier(this=name, quoted=True)) for name, value in columns.items()]
 
 
 @functools.lru_cache(maxsize=256)
@@ -430,7 +437,7 @@ def _table(relation: str) -> exp.Table:
 
 def _from(columns: Sequence[Expression], relation: str | Expression) -> exp.Select:
     source = _table(relation).copy() if isinstance(relation, str) else relation
-    return exp.Select(expressions=list(columns)).from_(source, copy=False)
+    return exp.Select(expressions=list(columns), from_=exp.From(this=source))
 
 
 def field_of(struct: Expression, name: str) -> Expression:

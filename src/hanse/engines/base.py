@@ -115,8 +115,8 @@ class Engine(Protocol):
         """Copy an Arrow table, or a pandas or polars frame, into a temporary table."""
         ...
 
-    def text(self, expression: e.Expression) -> str:
-        """An expression as this engine writes it."""
+    def text(self, expression: e.Expression, *, copy: bool = True) -> str:
+        """An expression as this engine writes it; see :func:`hanse.expressions.written`."""
         ...
 
     def parse(self, sql: str) -> Any:
@@ -133,16 +133,14 @@ def observation_query(relation: str | e.Expression, observation: Observation) ->
 
     Those are grouped under -1 or NULL and not filtered out, which would cost a copy of all others.
     """
-    source: str | e.Expression = relation
-    for layer in observation.let:
-        source = e.select_over(source, layer)
+    source = e.layered(relation, observation.let)
     columns: dict[str, e.Expression] = {}
     for name, aggregate in observation.aggregates.items():
         for i, value in enumerate(aggregate.expressions):
             columns[f"{name}_{i}"] = e.group_of(aggregate.function, value)
     if observation.cell is None:
         return e.select(source, columns)
-    return e.select(e.select_over(source, {"cell": observation.cell}), columns, e.column("cell"))
+    return e.select(e.select_over(source, {"cell": observation.cell}), columns, [e.column("cell")])
 
 
 def empties_of(observation: Observation) -> list[float]:

@@ -235,9 +235,9 @@ class DuckDB:
         )
         return [name for (name,) in names if not name.startswith("hanse_rows_")]
 
-    def text(self, expression: Expression) -> str:
+    def text(self, expression: Expression, *, copy: bool = True) -> str:
         """An expression as this engine writes it."""
-        return written(expression, self.dialect)
+        return written(expression, self.dialect, copy=copy)
 
     def error(self, message: str) -> Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
@@ -249,7 +249,7 @@ class DuckDB:
 
     def observe(self, relation: str | Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
-        sql = written(observation_query(relation, observation), self.dialect, copy=False)
+        sql = self.text(observation_query(relation, observation), copy=False)
         with _translated(self.database):
             columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
         return statistics_of(

@@ -177,8 +177,7 @@ class Spark:
 
     def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
-        tree = e.divisions_by("try_divide", observation_query(relation, observation))
-        sql = e.written(tree, self.dialect, copy=False)
+        sql = self.text(observation_query(relation, observation), copy=False)
         with self._translated():
             rows = self._run(sql).collect()
         empties = empties_of(observation)
@@ -332,9 +331,10 @@ class Spark:
 
     # -- expressions ------------------------------------------------------------------------------
 
-    def text(self, expression: e.Expression) -> str:
+    def text(self, expression: e.Expression, *, copy: bool = True) -> str:
         """An expression as Spark writes it; a division by zero is NULL by any setting."""
-        return e.written(e.divisions_by("try_divide", expression.copy()), self.dialect, copy=False)
+        tree = e.divisions_by("try_divide", expression.copy() if copy else expression)
+        return e.written(tree, self.dialect, copy=False)
 
     def parse(self, sql: str) -> Any:
         """A query, to stand in another one: as text, for reading it again could only lose something."""

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse import expressions as e
-from hanse.engines.duckdb import DuckDB
 from hanse.estimator import Observation
 from hanse.federation.refusals import RefusalError
 from hanse.federation.snapshot import Snapshot
@@ -88,52 +87,54 @@ class Asked:
             RefusalError: the plan asks for a minimum or maximum.
         """
         observation = joined(self.observation, mapping, self.label)
-        names = list(observation.aggregates)
-        for name in names:
-            if observation.aggregates[name].combine != "sum":
+        for name, aggregate in observation.aggregates.items():
+            if aggregate.combine != "sum":
                 raise RefusalError("policy", "minimum and maximum are single customers: never released", statistic=name)
-        k = self.cells
-        rows = self.snapshot.engine.rows(self._query(observation))
-        expressions = sum(len(a.expressions) for a in observation.aggregates.values())
-        squares = _square_positions(observation)
-        table = np.zeros((k + 1, 3 + expressions + len(squares)))
-        for row in rows:
-            if not _NO_CELL <= row[0] < k:
+        k, squares = self.cells, _square_positions(observation)
+        summed = sum(len(a.expressions) for a in observation.aggregates.values())
+        engine = self.snapshot.engine
+        table = np.zeros((k + 1, 2 + summed + len(squares)))
+        for cell, *found in engine.rows(engine.text(self._query(observation, squares), copy=False)):
+            if not _NO_CELL <= cell < k:
                 raise RefusalError("protocol", "the plan puts rows into cells that it does not have")
-            table[int(row[0])] = row
-        arrays, start = {}, 3
-        for name in names:
-            aggregate = observation.aggregates[name]
+            table[int(cell)] = [0.0 if value is None else value for value in found]
+        arrays, start = {}, 2
+        for name, aggregate in observation.aggregates.items():
             size = len(aggregate.expressions)
             arrays[name] = table[:k, start : start + size].reshape((k, *aggregate.shape))
             start += size
+        rows, customers = table[:, :2].astype(np.int64).T
         return Tally(
             arrays,
-            table[:k, 1].astype(np.int64),
-            table[:k, 2].astype(np.int64),
-            table[:k, [3 + i for i in squares]],
+            rows[:k],
+            customers[:k],
+            table[:k, [2 + i for i in squares]],
             table[:k, start:],
-            int(table[k, 1]),
-            int(table[k, 2]),
+            int(rows[k]),
+            int(customers[k]),
         )
 
-    def _query(self, observation: Observation) -> str:
-        """One row per cell: cell, rows, customers, each sum, each square's largest customer."""
-        layers = observation.let if observation.cell is None else (*observation.let, {"cell": observation.cell})
-        rows = self._rows(Observation(observation.aggregates, layers))
-        cell = "0" if observation.cell is None else 'coalesce("cell", -1)'
-        sums = [_text(x) for a in observation.aggregates.values() for x in a.expressions]
-        squares = _square_positions(observation)
+    def _query(self, observation: Observation, squares: Sequence[int]) -> e.Expression:
+        """One row per cell: cell, rows, customers, each sum, each square's largest customer; NULL is nothing."""
+        values = [x for a in observation.aggregates.values() for x in a.expressions]
+        functions = [a.function for a in observation.aggregates.values() for _ in a.expressions]
+        names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
+        rows, by, whole = e.layered(self.view, observation.let), ["cell"], {}
+        if observation.cell is None:
+            by, whole = [], {"cell": e.integer(0)}
+        else:
+            rows = e.select_over(rows, {"cell": e.coalesce(observation.cell, e.integer(_NO_CELL))})
         if self.snapshot.one_row_each:
-            largest = [f"max({sums[i]})" for i in squares]
-            listed = ", ".join([f"{cell} AS hanse_cell", "count(*)", "count(*)", *map(_summed, sums), *largest])
-            return f"SELECT {listed} FROM {rows} GROUP BY hanse_cell"
-        inner = ", ".join(f"{_summed(x)} AS s{i}" for i, x in enumerate(sums))
-        outer = [f"sum(s{i})" for i in range(len(sums))] + [f"max(s{i})" for i in squares]
-        return (
-            f"SELECT hanse_cell, sum(n), count(*), {', '.join(outer)} FROM (SELECT {cell} AS hanse_cell, customer, "
-            f"count(*) AS n, {inner} FROM {rows} GROUP BY hanse_cell, customer) AS parts GROUP BY hanse_cell"
-        )
+            owed = e.select(rows, {**_columns(by), **dict(zip(names, values, strict=True))})
+            n, totals = count, functions
+        else:
+            parts = {name: e.group_of(f, x) for name, f, x in zip(names, functions, values, strict=True)}
+            owed = e.select(rows, {"n": count, **parts}, _columns([*by, "customer"]).values())
+            n, totals = e.group_of("sum", e.column("n")), ["sum"] * len(names)
+        sums = {name: e.group_of(f, e.column(name)) for name, f in zip(names, totals, strict=True)}
+        largest = {f"largest{i}": e.group_of("max", e.column(names[i])) for i in squares}
+        told = {**whole, "n": n, "customers": count.copy(), **sums, **largest}
+        return e.select(e.derived(owed), told, _columns(by).values())
 
     @cached_property
     def labels(self) -> Integers:
@@ -142,16 +143,10 @@ class Asked:
             return np.zeros(self.snapshot.meta.rows, dtype=np.int64)
         observation = joined(self.observation, range(self.cells), self.label)
         assert observation.cell is not None  # joining keeps it
-        cell = self.snapshot.engine.text(observation.cell)
-        sql = f"SELECT coalesce({cell}, -1) AS c FROM {self._rows(observation)} ORDER BY row_"
+        cell = e.coalesce(observation.cell, e.integer(_NO_CELL))
+        tree = e.select(e.layered(self.view, observation.let), {"c": cell, "row_": e.column("row_")})
+        sql = f"{self.snapshot.engine.text(tree, copy=False)} ORDER BY row_"
         return np.asarray(self.snapshot.engine.arrays(sql)["c"]).astype(np.int64)
-
-    def _rows(self, observation: Observation) -> str:
-        """The view with the observation's layers, as text for FROM."""
-        source: str | e.Expression = self.view
-        for layer in observation.let:
-            source = e.select_over(source, layer)
-        return source if isinstance(source, str) else _text(source)
 
     @cached_property
     def places(self) -> FloatArray:
@@ -198,13 +193,8 @@ def _with_label(observation: Observation, value: e.Expression, label: str) -> Ob
     return Observation(observation.aggregates, layers, observation.cell, observation.cells)
 
 
-def _text(expression: e.Expression) -> str:
-    """As DuckDB writes it; without the copy that would cost more than the query of a small relation."""
-    return e.written(expression, DuckDB.dialect, copy=False)
-
-
-def _summed(text: str) -> str:
-    return f"coalesce(sum({text}), 0)"
+def _columns(names: Sequence[str]) -> dict[str, e.Expression]:
+    return {name: e.column(name) for name in names}
 
 
 def _square_positions(observation: Observation) -> list[int]:

@@ -66,7 +66,7 @@ def scores_counted(relation: str, score: str, target: str) -> e.Expression:
         "positive": e.group_of("sum", e.column(target)),
         "negative": e.group_of("sum", e.subtract(e.number(1.0), e.column(target))),
     }
-    return e.select(relation, counts, e.column(score))
+    return e.select(relation, counts, [e.column(score)])
 
 
 def pairs_observation(score: str) -> Observation:
