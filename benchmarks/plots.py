@@ -44,10 +44,9 @@ def draw(chart: Chart, folder: Path) -> Path:
         figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
         _KINDS[chart.kind](axes, chart)
         axes.set_title(chart.title, loc="left", fontweight="bold")
-        if len(chart.series) > _BESIDE:
-            axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        else:
-            axes.legend(frameon=False, fontsize=9)
+        heading = "contender: exponent" if chart.kind == "lines" else None
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axes.legend(frameon=False, fontsize=9, title=heading, **(place if len(chart.series) > _BESIDE else {}))
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{chart.name}.svg"
         figure.savefig(path, metadata={"Date": None}, facecolor="white")
