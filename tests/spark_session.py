@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def missing_spark() -> str | None:
     return None
 
 
-def start(folder: Path) -> Any:
-    """A session; skips the test where there can be none."""
+def start(folder: Path, more: Mapping[str, str] | None = None) -> Any:
+    """A session, with more settings than tests need; skips the test where there can be none."""
     reason = missing_spark()
     if reason is not None:
         pytest.skip(reason)
@@ -57,6 +58,7 @@ def start(folder: Path) -> Any:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
         "spark.ui.showConsoleProgress": "false",
+        **(more or {}),
     }.items():
         builder = builder.config(key, value)
     with warnings.catch_warnings():

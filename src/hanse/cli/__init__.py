@@ -11,12 +11,13 @@ __all__ = ["main"]
 class _WithoutPandas:
     """An importer that does not find pandas.
 
-    pyarrow imports it, where it is installed, as soon as it makes an array: half a second that no command needs.
+    pyarrow imports it, where it is installed, as soon as it makes an array: half a second that no command needs. Spark
+    Connect's client does not work without it.
     """
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        if name == "pandas":
+        if name == "pandas" and "pyspark.sql.connect" not in sys.modules:
             raise ModuleNotFoundError("the command line works without pandas", name=name)
 
 

@@ -17,7 +17,7 @@ from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
 from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
-from hanse.engines.spark_text import backquoted, name_of, said, type_text
+from hanse.engines.spark_text import backquoted, has_ended, name_of, said, type_text
 from hanse.errors import CancelledError, DataError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
@@ -55,8 +55,10 @@ class Spark:
         self._session = session
         self._owned = owned
         self._read_only = read_only
+        self._remote = type(session).__module__.startswith("pyspark.sql.connect")
         self._kept: dict[str, Any] = {}
         self._temporary: dict[str, str] = {}
+        self._ended = False
         logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error that is raised here
         with self._translated():
             self._tables: CatalogTables | FolderTables | ReadTables = (
@@ -72,12 +74,15 @@ class Spark:
         with contextlib.suppress(Exception):  # the session may have died already
             for name in list(self._kept):
                 self.forget(name)
-            for name in self._temporary:
+            for name in () if self._ended else self._temporary:
                 self._session.catalog.dropTempView(name)
         self._tables.close()
         if self._owned:
             with contextlib.suppress(Exception):  # as above
-                self._session.stop()
+                if self._ended and self._remote:
+                    self._session.client.close()  # stop() would wait for a server that is gone
+                else:
+                    self._session.stop()
 
     # -- queries ----------------------------------------------------------------------------------
 
@@ -137,7 +142,7 @@ class Spark:
         held = f"{_SCRATCH}copied"
         part = "spark_partition_id()"
         with self._translated():
-            self._frame(sql).localCheckpoint(eager=True).createOrReplaceTempView(held)
+            self._checkpointed(self._frame(sql)).createOrReplaceTempView(held)
             self._temporary[held] = held
         sizes = sorted(self.rows(f"SELECT {part} AS part, count(*) AS n FROM {held} GROUP BY {part}"))
 
@@ -282,10 +287,25 @@ class Spark:
 
     def _hold(self, name: str, frame: Any) -> int:
         """A temporary table: rows computed now, on the executors, cut off from what they came from."""
-        held = frame.localCheckpoint(eager=True)
+        held = self._checkpointed(frame)
         held.createOrReplaceTempView(name)
         self._temporary[name.lower()] = name
         return int(held.count())
+
+    def _checkpointed(self, frame: Any) -> Any:
+        """Rows kept on the executors.
+
+        Spark Connect's client looks for them in the thread's active session, whichever the frame is of.
+        """
+        if not self._remote:
+            return frame.localCheckpoint(eager=True)
+        active = type(self._session)._active_session
+        before = getattr(active, "session", None)
+        active.session = self._session
+        try:
+            return frame.localCheckpoint(eager=True)
+        finally:
+            active.session = before
 
     def keep(self, name: str, sql: str) -> None:
         """Cache a query's rows on the executors, under a name, until :meth:`forget`."""
@@ -297,7 +317,7 @@ class Spark:
     def forget(self, name: str) -> None:
         """Let go of what :meth:`keep` kept; harmless where it is gone."""
         frame = self._kept.pop(name, None)
-        if frame is None:
+        if frame is None or self._ended:
             return
         with contextlib.suppress(Exception):  # the session may have died: then nothing is kept any more
             self._session.catalog.dropTempView(name)
@@ -353,10 +373,12 @@ class Spark:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+                warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
                 yield
         except KeyboardInterrupt:
             raise CancelledError("cancelled: nothing was changed by this statement") from None
         except (PySparkException, Py4JError, ConnectionError, EOFError) as error:
+            self._ended = self._ended or has_ended(type(error).__name__, str(error))
             raise said(type(error).__name__, str(error)) from None
         except AttributeError as error:  # pyspark's own, where it reaches for the context of a stopped session
             context = getattr(self._session, "_sc", None)

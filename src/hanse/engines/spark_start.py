@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from hanse.errors import EngineError, UsageError
 
@@ -23,8 +21,8 @@ __all__ = ["SharedSpark", "checked_version", "start"]
 
 _OLDEST = (4, 1)
 _JAVA = 17
-_CONNECT_PORT = 15002
-_KNOCK_S = 10.0
+_FIRST_TRIES, _TRIES = 1, 5
+"""How often a Spark Connect server that does not answer is asked again: at first once, later for 17 s in all."""
 _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -67,7 +65,7 @@ def start(*, master: str | None, remote: str | None, folder: Path | None, memory
         raise UsageError("engine spark needs one of --master (local[2], yarn ...) and --remote (sc://host:15002)")
     checked_version()
     if remote is not None:
-        return _connected(remote, anew=False)
+        return _connected(remote)
     _check_java()
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
@@ -104,31 +102,33 @@ def _memory(limit: str | None) -> dict[str, str]:
     return {"spark.driver.memory": f"{max(int(float(number) * factor) // 2**20, 512)}m"}
 
 
-def _connected(remote: str, *, anew: bool) -> Any:
+def _connected(remote: str) -> Any:
+    """A session of its own on a server, whatever other session this process has there."""
     from pyspark.errors import PySparkException
 
     try:
-        from pyspark.sql.connect.session import SparkSession
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+            from pyspark.sql.connect.session import SparkSession
     except (ImportError, PySparkException) as error:
         raise UsageError(f"Spark Connect ({remote}) needs its client: pip install 'pyspark[connect]'") from error
     try:
-        _knock(remote)
+        session = SparkSession(connection=remote)
+    except (PySparkException, ValueError) as error:
+        raise UsageError(f"remote = {remote!r}: need the address of a Spark Connect server, sc://host:15002") from error
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            builder = SparkSession.builder.remote(remote)
-            session = builder.create() if anew else builder.getOrCreate()
-            session.sql("SELECT 1").collect()
-    except (PySparkException, OSError, RuntimeError, ValueError) as error:
-        raise EngineError(f"no Spark Connect server answers at {remote} ({str(error).splitlines()[0]})") from None
+            session.client.set_retry_policies([DefaultPolicy(max_retries=_FIRST_TRIES)])
+            _ = session.version
+    except PySparkException as error:
+        session.client.close()
+        why = re.search(r'details = "(.*)"', str(error))
+        told = str(error).splitlines()[0] if why is None else why[1]
+        raise EngineError(f"no Spark Connect server answers at {remote} ({told})") from None
+    session.client.set_retry_policies([DefaultPolicy(max_retries=_TRIES)])
     return session
-
-
-def _knock(remote: str) -> None:
-    """Fail at once where nobody listens; Spark Connect's client would go on trying for minutes."""
-    parts = urlsplit(remote)
-    if parts.hostname and not any(name in os.environ for name in ("grpc_proxy", "https_proxy", "http_proxy")):
-        with suppress(TimeoutError, socket.gaierror):
-            socket.create_connection((parts.hostname, parts.port or _CONNECT_PORT), _KNOCK_S).close()
 
 
 class SharedSpark:
@@ -161,7 +161,7 @@ class SharedSpark:
         """
         checked_version()
         if self._remote is not None:
-            session = _connected(self._remote, anew=True)
+            session = _connected(self._remote)
         else:
             with self._guard:
                 session = self._begun()

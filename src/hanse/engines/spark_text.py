@@ -7,7 +7,7 @@ from typing import Any
 
 from hanse.errors import EngineError, HanseError
 
-__all__ = ["backquoted", "name_of", "said", "type_text"]
+__all__ = ["backquoted", "has_ended", "name_of", "said", "type_text"]
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`]|``)*`|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
 _TAIL = re.compile(r"\s*SQLSTATE: \w+.*$", re.DOTALL)
@@ -79,7 +79,7 @@ def said(kind: str, message: str) -> HanseError:
             "the result is larger than Spark lets its driver hold (spark.driver.maxResultSize): store it with CREATE "
             "TABLE ... AS, ask for fewer rows, or allow more"
         )
-    if any(sign in whole for sign in _ENDED) or kind in _ENDED_KINDS:
+    if has_ended(kind, whole):
         return EngineError(
             "the Spark session has ended: start one and connect again; models in the registry are as they were"
         )
@@ -96,11 +96,18 @@ def said(kind: str, message: str) -> HanseError:
     return EngineError(f"Spark: {text}")
 
 
+def has_ended(kind: str, message: str) -> bool:
+    """Whether an exception tells that the session is gone, and asking it again is in vain."""
+    return any(sign in message for sign in _ENDED) or kind in _ENDED_KINDS
+
+
 _ENDED = (
     "stopped SparkContext",
     "SparkContext was shut down",
     "SparkContext has been shutdown",
     "session is not active",
     "INVALID_HANDLE",
+    "StatusCode.UNAVAILABLE",
+    "NO_ACTIVE_SESSION",
 )
 _ENDED_KINDS = ("Py4JNetworkError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "EOFError")
