@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
 def main() -> None:
     """Measure what the arguments ask for."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # contenders are ended, data removed
     target: Path = arguments.into or (ROOT / "build" / "benchmarks" if arguments.quick else ROOT)
     if arguments.render:
         _publish([], target)

@@ -20,7 +20,7 @@ ONCE, TEN, KMEANS = "scikit-learn", "scikit-learn, n_init=10", "scikit-learn KMe
 LOOP = "NumPy loop"
 MLLIB_UNMOVED = f"{MLLIB}, rows as they are"
 
-_RUNS, _PATIENCE_S = 5, 25.0
+_RUNS, _PATIENCE_S = 5, 40.0
 _LARGE = 40_000_000
 """Numbers of a table that only one measurement uses: it is removed at once."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from benchmarks.contest import behind, growth, left_out, rows, timings
 from benchmarks.evaluators import closed_form_silhouette
 from benchmarks.explanations import explain
 from benchmarks.page import render
-from benchmarks.processes import Outcome
+from benchmarks.processes import Outcome, run_command
 from benchmarks.report import (
     Chart,
     Machine,
@@ -33,6 +34,8 @@ from benchmarks.report import (
 )
 from benchmarks.story import _targets as story_targets
 from benchmarks.story_plan import plan
+from benchmarks.train import Cell
+from benchmarks.train import _hopeless as hopeless
 from benchmarks.trainers import numpy_train
 from hanse import demo
 
@@ -217,6 +220,20 @@ def test_growth_is_fitted_where_a_contender_was() -> None:
     assert len(table.rows) == 2, "one point has no slope"
     assert chart.at == {"Hanse": (10.0, 100.0, 1e6), "loop": (10.0, 100.0), "late": (1e6,)}
     assert chart.series["loop"] == (1.0, 10.0)
+
+
+def test_who_does_not_end_is_stopped() -> None:
+    with pytest.raises(RuntimeError, match=r"did not end within 0\.2 s"):
+        run_command([sys.executable, "-c", "import threading; threading.Event().wait()"], 0.2)
+
+
+def test_who_would_take_too_long_is_not_asked() -> None:
+    small, large = Cell("customers", 1_000_000), Cell("customers", 10_000_000, clusters=6)
+    contest = Contest({"Hanse": _ran(400.0), "loop": _ran(16.0), "quick": _ran(14.0)}, {"MLlib": "no memory"})
+    assert hopeless(contest, small, large) == {
+        "loop": "expected to take 320 s, by what it took at 1,000,000 rows, 4 features, k = 3",
+        "MLlib": "no memory",
+    }
 
 
 def test_who_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
