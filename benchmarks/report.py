@@ -62,9 +62,11 @@ class Timing:
 def seconds(value: float) -> str:
     """Seconds to three digits.
 
-    >>> seconds(0.00712), seconds(1.5), seconds(61.26)
-    ('7.12 ms', '1.5 s', '61.3 s')
+    >>> seconds(0.00712), seconds(1.5), seconds(61.26), seconds(1234.5)
+    ('7.12 ms', '1.5 s', '61.3 s', '1,230 s')
     """
+    if value >= 1e3:
+        return f"{float(f'{value:.3g}'):,.0f} s"
     return f"{value * 1e3:.3g} ms" if value < 0.1 else f"{value:.3g} s"
 
 

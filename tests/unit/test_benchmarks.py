@@ -81,7 +81,8 @@ def test_nothing_timed_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.00712, "7.12 ms"), (0.0999, "99.9 ms"), (0.1, "0.1 s"), (41.26, "41.3 s")]
+    ("value", "shown"),
+    [(0.00712, "7.12 ms"), (0.0999, "99.9 ms"), (0.1, "0.1 s"), (41.26, "41.3 s"), (1234.5, "1,230 s")],
 )
 def test_seconds_have_three_digits(value: float, shown: str) -> None:
     assert seconds(value) == shown
