@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from spark_session import missing_spark
 
 import hanse
 from hanse.engines.spark import Spark
-from hanse.engines.spark_start import _knock
 from hanse.engines.spark_text import backquoted, said
 from hanse.errors import DataError, EngineError, UsageError, WorkspaceError
 
@@ -270,16 +269,6 @@ def test_java_that_is_missing_or_too_old(tmp_path: Path, monkeypatch: pytest.Mon
         hanse.connect(engine="spark", master="local[1]")
 
 
-def test_nobody_answers_where_spark_connect_should(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        at = f"sc://127.0.0.1:{server.getsockname()[1]}/;user_id=a"
-        _knock(at)
-    with pytest.raises(ConnectionRefusedError):
-        _knock(at)
-
-
 def test_a_pyspark_that_is_missing_or_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     class Old:
         __version__ = "3.5.1"
@@ -349,3 +338,44 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "spark" / "tables.json").write_text('{"tables": {"t": 1}}')
     with pytest.raises(WorkspaceError, match="cannot be read as a list of tables"):
         FolderTables(ran.append, tmp_path / "spark")
+
+
+def test_a_report_shows_what_it_shows_on_duckdb(shop: hanse.Session, tmp_path: Path) -> None:
+    """Every number and word of the page, but for rounding and for when it was written."""
+    rows = np.concatenate([blobs(), [[80.0, -60.0], [90.0, -60.0]]])
+    names = [f"c{i}" for i in range(len(rows))]
+    told = []
+    with hanse.connect() as other:
+        for session in (other, shop):
+            session.register("given", pa.table({"customer_id": names, "orders": rows[:, 0], "amount": rows[:, 1]}))
+            session.sql("CREATE TABLE shoppers AS SELECT * FROM given")
+            for model, clusters in (("local", 3), ("global", 2)):
+                session.sql(
+                    f"CREATE MODEL {model} TRANSFORM (vector_assembler(array(orders, amount)) f) OPTIONS (MODEL_TYPE = "
+                    f"'bisecting_kmeans', NUM_CLUSTERS = {clusters}) AS SELECT customer_id, orders, amount FROM shoppers"
+                )
+            report = session.report("local", tmp_path / "report.html", against="global")
+            assert (tmp_path / "report.html").read_bytes().startswith(b"<!DOCTYPE html>")
+            told.append(list(leaves(asdict(report))))
+    (words, numbers), (other_words, other_numbers) = (split(leaf) for leaf in told)
+    assert len(words) > 50
+    assert words == other_words
+    assert len(numbers) > 500
+    assert numbers == pytest.approx(other_numbers, rel=1e-9, abs=1e-9)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What a report holds, in order, without the times at which things were made."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name != "created_at":
+                yield from leaves(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def split(values: list[Any]) -> tuple[list[Any], list[float]]:
+    return [v for v in values if not isinstance(v, float)], [v for v in values if isinstance(v, float)]

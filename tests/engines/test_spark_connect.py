@@ -271,6 +271,16 @@ def test_a_script_on_the_command_line(url: str, tmp_path: Path) -> None:
     assert "Warning" not in done.stderr
     (rows,) = [line for line in map(json.loads, done.stdout.splitlines()) if line["kind"] == "select"]
     assert rows["rows"] == [[0, 30], [1, 30]]
+    wish = ["report", "m", "--select", "SELECT CAST(id AS STRING) AS id, CAST(id AS DOUBLE) AS x FROM range(9)"]
+    done = subprocess.run(
+        [*HANSE, *wish, "-w", "shop", "--engine", "spark", "--remote", url],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The report: report.html" in done.stdout
 
 
 def test_a_silo_whose_rows_are_behind_the_server(url: str, shop: hanse.Session, tmp_path: Path) -> None:

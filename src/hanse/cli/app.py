@@ -314,6 +314,9 @@ def report(
     memory_limit: MemoryOption = None,
     threads: ThreadsOption = None,
     federation: FederationOption = None,
+    engine: EngineOption = "duckdb",
+    master: MasterOption = None,
+    remote: RemoteOption = None,
 ) -> Action:
     """Write a report of a model's anomalies: one HTML file to open, print or send, which loads nothing.
 
@@ -329,7 +332,7 @@ def report(
         from hanse.cli import commands
         from hanse.cli.report import ReportOptions, write
 
-        place = commands.Place(workspace, memory_limit, threads, federation)
+        place = commands.Place(workspace, memory_limit, threads, federation, engine, master, remote)
         options = ReportOptions(models, output, against, select or [], table or [], id, contamination, threshold, top)
         write(options, place, param or [])
 

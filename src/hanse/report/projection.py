@@ -64,7 +64,8 @@ def plane(rows: FloatArray, weights: FloatArray, names: Sequence[str]) -> Plane 
 
 def _title(axis: FloatArray, share: float, names: Sequence[str]) -> str:
     """What an axis is made of, as ``total_orders and customer_lifetime up, recency down``."""
-    order = [int(i) for i in np.argsort(-np.abs(axis), kind="stable") if abs(axis[i]) >= _NAMED_LOADING]
-    order = order[:_MOST_NAMED] or [int(np.argmax(np.abs(axis)))]
+    size = np.abs(axis).round(9)  # of equal parts the first is named first, whatever rounding says
+    order = [int(i) for i in np.argsort(-size, kind="stable") if size[i] >= _NAMED_LOADING]
+    order = order[:_MOST_NAMED] or [int(np.argmax(size))]
     signs = [f"{'more' if axis[i] > 0 else 'less'} {names[i]}" for i in order]
     return ", ".join(signs)
