@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import StaticPool
 
 from hanse.errors import RegistryError, WorkspaceError
 
@@ -20,7 +20,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "ConflictError",
     "Database",
-    "Writing",
     "federated_reply",
     "federated_run",
     "is_writing",
@@ -29,9 +28,6 @@ __all__ = [
     "model_version",
     "silo",
 ]
-
-Writing = Callable[[], AbstractContextManager[sa.Connection]]
-"""Begins a transaction that is kept whole when its block ends, and undone whole when it raises."""
 
 SCHEMA_VERSION: Final = 1
 """The shape of the tables below, kept in the database itself."""
@@ -99,6 +95,7 @@ federated_reply = sa.Table(
 )
 
 _COMPONENT: Final = "registry"
+_FILE: Final = "hanse_file"
 _URL: Final = re.compile(r"[a-z][a-z0-9+_]+://", re.IGNORECASE)
 _RESTORE: Final = "restore it from a backup, or move it away to start with an empty registry"
 _SQLITE_CURES: Final = {
@@ -143,6 +140,8 @@ class Database:
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", self._set_up_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+            sa.event.listen(self.engine, "checkout", self._look)
+            sa.event.listen(self.engine, "checkin", self._look_away)
         try:
             self._bring_up()
         except BaseException:
@@ -167,38 +166,17 @@ class Database:
         with self._transaction(write=True) as connection:
             yield connection
 
-    @contextlib.contextmanager
-    def connected(self) -> Iterator[Writing]:
-        """A connection made before it is needed, for whoever must not wait for one later; not for longer than a while.
-
-        Yields:
-            does what :meth:`writing` does, on that connection.
-        """
-        with self._translated():
-            connection = self.engine.connect()
-        try:
-            yield lambda: self._writing_on(connection)
-        finally:
-            with self._lock, self._translated():
-                connection.close()
-
-    @contextlib.contextmanager
-    def _writing_on(self, connection: sa.Connection) -> Iterator[sa.Connection]:
-        with self._lock, self._translated(), self._begun(connection, write=True):
-            yield connection
-
     def close(self) -> None:
         """Give back all connections; a database in memory ends here."""
         self.engine.dispose()
 
     @contextlib.contextmanager
     def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
-        with self._lock, self._translated(), self.engine.connect() as connection, self._begun(connection, write=write):
-            yield connection
-
-    def _begun(self, connection: sa.Connection, *, write: bool) -> AbstractContextManager[object]:
-        options = {} if write or self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        return connection.execution_options(hanse_write=write, **options).begin()
+        with self._lock, self._translated(), self.engine.connect() as connection:
+            options = {} if write or self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+            connection.execution_options(hanse_write=write, **options)
+            with connection.begin():
+                yield connection
 
     def _make_engine(self, target: str | Path | None) -> sa.Engine:
         if target is None:
@@ -228,7 +206,7 @@ class Database:
             raise WorkspaceError(f"registry {self.where!r}: need the path of a file")
         return sa.create_engine(
             sa.URL.create("sqlite", database=self.where),
-            poolclass=NullPool,
+            pool_size=1,
             connect_args={"timeout": self._timeout_s, "isolation_level": None},
         )
 
@@ -240,6 +218,15 @@ class Database:
         except BaseException:
             connection.close()  # the pool does not know it yet
             raise
+
+    def _look(self, _connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:
+        """Make a kept connection anew where its file is another, or was changed behind it: it would not see that."""
+        now = _state_of(self._path)
+        if record.info.setdefault(_FILE, now) != now:
+            raise sa.exc.DisconnectionError
+
+    def _look_away(self, _connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info[_FILE] = _state_of(self._path)
 
     def _bring_up(self) -> None:
         """Make the tables in an empty database; refuse one of a newer Hanse or of another program."""
@@ -320,6 +307,16 @@ class Database:
 def is_writing(connection: sa.Connection) -> bool:
     """Whether the transaction was opened by ``Database.writing``."""
     return bool(connection.get_execution_options().get("hanse_write", False))
+
+
+def _state_of(path: Path | None) -> tuple[int, ...]:
+    """What tells a file, as it is now and in this process, from any other and from itself after a change."""
+    try:
+        found = os.stat(path) if path is not None else None  # noqa: PTH116  # asked at every transaction, and faster
+    except OSError:
+        found = None
+    whole = () if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (os.getpid(), *whole)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -47,7 +47,7 @@ def test_of_two_replies_the_first_stands_and_one_after_silence_is_kept(journal: 
     begin(journal, "a", 1, STATEMENT, "open")
     silent = []
     for given in ({"x": reply("x", 1.0), "y": None}, {"x": reply("x", 2.0), "y": reply("y", 3.0)}, {"y": None}):
-        with journal.recording("a" * 32, 0, "install", len(given)) as record:
+        with journal.recording("a" * 32, 0, "install") as record:
             for silo, one in given.items():
                 record(silo, one)
         silent.append(journal.silent("a" * 32, "install"))
@@ -60,7 +60,7 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
 
     def cut_off() -> None:
-        with journal.recording("a" * 32, 0, "moments", 2) as record:
+        with journal.recording("a" * 32, 0, "moments") as record:
             record("x", reply("x", 1.0))
             raise TimeoutError
 
@@ -70,5 +70,5 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
 
 
 def test_what_cannot_be_written_down_does_not_count(journal: Journal) -> None:
-    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments", 2) as record:
+    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments") as record:
         record("x", reply("x", 1.0))  # no such run was begun

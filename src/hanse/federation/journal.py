@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import queue
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,13 +20,10 @@ import sqlalchemy as sa
 
 from hanse.errors import FederationError, RegistryError, nearest
 from hanse.messages import Reply, decode, encode
-from hanse.registry_database import ConflictError, Database, Writing, federated_reply, federated_run, silo
+from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
 _MOMENT_S: Final = 0.01
 """So long a reply may wait for others, to be written down with them."""
-
-_Given = tuple[str, Reply | None] | None
-"""A silo and its reply, or None in its place where it kept silent; None alone is the end."""
 
 __all__ = ["Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
 
@@ -177,62 +171,44 @@ class Journal:
     # -- replies ------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def recording(
-        self, run_id: str, round_: int, kind: str, silos: int
-    ) -> Iterator[Callable[[str, Reply | None], None]]:
+    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Callable[[str, Reply | None], None]]:
         """Write the replies of a round down while it goes on; all of them are on disk when the block ends.
 
-        They are written on a thread of its own, all together or as many as come within a moment: a commit costs the
-        same for one as for many. A reply that was cut off before its commit is asked for again; the silo repeats it
-        from its ledger.
-
-        Args:
-            run_id: of the run.
-            round_: which round.
-            kind: of its tasks.
-            silos: how many were asked.
+        Those that come within a moment are written together: a commit costs the same for one as for many. A reply that
+        was cut off before its commit is asked for again; the silo repeats it from its ledger.
 
         Yields:
             takes a silo and its reply, or None where it kept silent until the deadline.
         """
-        given: queue.SimpleQueue[_Given] = queue.SimpleQueue()
-        future: Future[None] = Future()
-        about = {"run_id": run_id, "round": round_, "kind": kind}
-        writer = threading.Thread(target=self._write, args=(given, future, about, silos), name="hanse-journal")
-        writer.start()
+        waiting: dict[str, Reply | None] = {}
+        first = 0.0
+
+        def write() -> None:
+            replies = dict(waiting)
+            waiting.clear()
+            if replies:
+                self._record(run_id, round_, kind, replies)
+
+        def record(silo_name: str, reply: Reply | None) -> None:
+            nonlocal first
+            first = first if waiting else time.monotonic()
+            waiting[silo_name] = reply
+            if time.monotonic() > first + _MOMENT_S:
+                write()
+
         try:
-            yield lambda silo_name, reply: given.put((silo_name, reply))
+            yield record
         finally:
-            given.put(None)
-            writer.join()
-        future.result()
+            write()
 
-    def _write(
-        self, given: queue.SimpleQueue[_Given], future: Future[None], about: Mapping[str, Any], silos: int
-    ) -> None:
-        try:
-            with self._database.connected() as writing:
-                more = True
-                while more:
-                    batch = list(_gathered(given, silos))
-                    more = None not in batch
-                    rows = dict(item for item in batch if item is not None)
-                    silos -= len(rows)
-                    if rows:
-                        self._record(writing, about, rows)
-        except BaseException as error:  # noqa: BLE001  # it is raised where the block ends
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    def _record(self, writing: Writing, about: Mapping[str, Any], replies: Mapping[str, Reply | None]) -> None:
+    def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
         """One transaction."""
-        about = {**about, "received": now()}
+        about = {"run_id": run_id, "round": round_, "kind": kind, "received": now()}
         rows = [
             {**about, "silo": name, "reply": b"" if reply is None else encode(reply)} for name, reply in replies.items()
         ]
         try:
-            with writing() as connection:
+            with self._database.writing() as connection:
                 connection.execute(federated_reply.insert(), rows)
         except ConflictError:  # a silo kept silent before, or another process resumes the same run and was first
             self._merge(rows)
@@ -292,20 +268,6 @@ class Journal:
             )
             for r in rows
         ]
-
-
-def _gathered(given: queue.SimpleQueue[_Given], most: int) -> Iterator[_Given]:
-    """The next to come, and what comes with it: until there are so many, or the end, or a moment has passed."""
-    item = given.get()
-    yield item
-    until, count = time.monotonic() + _MOMENT_S, 1
-    while item is not None and count < most:
-        try:
-            item = given.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            return
-        yield item
-        count += 1
 
 
 def shapes_of(reply: Reply) -> str:
