@@ -216,6 +216,21 @@ def test_a_tally_is_what_numpy_gives(talk: Talk) -> None:
         assert found.share[i] == pytest.approx(max(each), rel=1e-12)
 
 
+@pytest.mark.parametrize("customers", [range(64), [*range(54), *range(10)]])
+def test_rows_of_no_cell_are_counted_together_by_their_customers(tmp_path: Path, customers: Sequence[int]) -> None:
+    rows = blobs([30, 20, 4])
+    with Talk(tmp_path, np.concatenate([rows, rows[:10] + 40]), customers=customers) as talk:
+        x = e.column("x")
+        nowhere = e.case([e.when(e.at_least(x, e.number(15.0)), e.integer(-1))], None)
+        cell = e.case([e.when(e.at_least(e.number(5.0), x.copy()), e.integer(0))], nowhere)
+        bare = Aggregate((e.case([e.when(e.at_least(x.copy(), e.number(99.0)), x.copy())], None),))
+        found = ask(talk, Observation({"square": bare}, (), cell, 2)).tally(range(2))
+    assert found.rows.tolist() == [30, 0]
+    assert found.customers.tolist() == [30, 0]
+    assert (found.outside_rows, found.outside) == (34, len(set(customers[30:])))
+    assert found.arrays["square"].tolist() == found.largest[:, 0].tolist() == [0.0, 0.0]  # a sum of NULL is nothing
+
+
 def test_merging_in_the_database_relabels_rows(talk: Talk) -> None:
     observation = Observation({"count": Aggregate((e.number(1.0),))}, (), by_thirds(), 3)
     release = Gate(10, 100).release(ask(talk, observation))

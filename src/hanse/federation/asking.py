@@ -46,20 +46,20 @@ class Answered:
 Work = Callable[[Snapshot, Task, Policy, Judge], Answered]
 
 
-def estimator_for(task: Task) -> Estimator[Any]:
+def estimator_for(model_type: str, options: Mapping[str, Any]) -> Estimator[Any]:
     """The estimator, built of this silo's own code.
 
     Raises:
         RefusalError: the type or an option is unknown.
     """
     kinds = {kind.model_type: kind for kind in ESTIMATORS}
-    if task.model_type not in kinds:
-        raise RefusalError("protocol", f"model type {task.model_type!r:.60}: {nearest(task.model_type, kinds)}")
-    given = [Given(key, value) for key, value in task.options.items() if value is not None]
+    if model_type not in kinds:
+        raise RefusalError("protocol", f"model type {model_type!r:.60}: {nearest(model_type, kinds)}")
+    given = [Given(key, value) for key, value in options.items() if value is not None]
     try:
-        estimator: Estimator[Any] = build(kinds[task.model_type], given, task.model_type)
+        estimator: Estimator[Any] = build(kinds[model_type], given, model_type)
     except HanseError as error:
-        raise RefusalError("protocol", f"options of {task.model_type}: {error}") from None
+        raise RefusalError("protocol", f"options of {model_type}: {error}") from None
     return estimator
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,11 +9,11 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.anomalies.quantiles import EDGES, edge_cell
-from hanse.errors import HanseError
 from hanse.estimator import Aggregate, Family, Observation, train
-from hanse.federation.asking import Answered, Judge, Work, estimator_for, label_of, moments_asked, view_of
+from hanse.federation.asking import Answered, Judge, Work, moments_asked, view_of
 from hanse.federation.gate import Release
 from hanse.federation.labelled import evaluate_classifier, fit
+from hanse.federation.observing import observed
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
 from hanse.federation.scored import Laid, laid_over, score_of, scored
@@ -23,7 +22,6 @@ from hanse.federation.tally import Asked
 from hanse.messages import Reason, Task
 from hanse.metrics.clustering import ClusteringSums, first_observation, second_observation
 from hanse.models.bisecting_kmeans import BisectingKMeans
-from hanse.models.codec import state_from_plain
 from hanse.statistics import FloatArray
 
 __all__ = ["WORK", "clustered", "local_cells", "moments"]
@@ -108,24 +106,16 @@ def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
 
 def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """The statistics of the estimator's ``observe(state)``, in the plan's shapes; joined cells are 0 and told so."""
-    estimator: Any = estimator_for(task)
-    label = label_of(estimator)
-    inner, view = view_of(snapshot, task, label, estimator.weight_col)
-    try:
-        state = state_from_plain(type(estimator.start(inner)), task.state)
-        _check_state(state, len(inner))
-        if hasattr(state, "features"):
-            state = dataclasses.replace(state, features=tuple(inner))
-        observation = estimator.observe(state)
-    except (HanseError, ValueError, IndexError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise RefusalError("protocol", "the state does not fit the model type", detail=str(error)) from None
+    asked = observed(task)
+    inner, view = view_of(snapshot, task, asked.label, asked.weight)
+    observation = asked.observation
     cells = 1 if observation.cell is None else observation.cells
     if cells > policy.max_clusters:
         raise RefusalError(
             "policy", f"the plan has {cells} cells: max_clusters = {policy.max_clusters} here; use SPLIT_STARTS = 1"
         )
-    classes = snapshot.classes(label) if label else ()
-    release = judge(Asked(snapshot, view, observation, inner, classes=classes))
+    classes = snapshot.classes(asked.label) if asked.label else ()
+    release = judge(Asked(snapshot, view, observation, inner, classes=classes, texts=asked.texts))
     arrays = release.tally.arrays
     if observation.cell is None:
         arrays = {name: array[0] for name, array in arrays.items()}
@@ -230,17 +220,6 @@ WORK: Final[Mapping[str, Work]] = {
     "compare": compare,
 }
 """The kinds of tasks that release statistics."""
-
-
-def _check_state(state: Any, d: int) -> None:
-    """Refuse a state that could send an estimator in circles, or that is of another width."""
-    features = getattr(state, "features", None)
-    if features is not None and len(features) != d:
-        raise ValueError(f"the state has {len(features)} features, the task {d}")
-    tree = getattr(state, "tree", ())
-    for number, node in enumerate(tree):
-        if node.sides is not None and not all(number < side < len(tree) for side in node.sides):
-            raise ValueError(f"node {number} of the tree stands above itself")
 
 
 def _sums(data: Any, origins: FloatArray) -> ClusteringSums:

@@ -29,7 +29,7 @@ def fit(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answere
     Nothing of it leaves unless the moments of the same rows might: enough customers in all and of each label, none of
     whom dominates.
     """
-    estimator: Any = estimator_for(task)
+    estimator: Any = estimator_for(task.model_type, task.options)
     if estimator.family not in SUPERVISED:
         raise RefusalError("protocol", f"a model of type {estimator.model_type} has no coefficients: ask summarize")
     if estimator.weight_col is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -16,7 +17,7 @@ from hanse.federation.refusals import RefusalError
 from hanse.federation.snapshot import Snapshot
 from hanse.statistics import FloatArray
 
-__all__ = ["Asked", "Tally", "joined", "shares"]
+__all__ = ["Asked", "Tally", "Texts", "joined", "shares"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -53,6 +54,24 @@ class Tally:
         return shares(self.largest, self.squares)
 
 
+class Texts:
+    """What has been written of one observation's queries; thread-safe, for writing may change a tree.
+
+    The silos of one process are asked the same in a round, and their views are called the same.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Hashable, str] = {}
+
+    def of(self, key: Hashable, write: Callable[[], str]) -> str:
+        """The text that is known under ``key``, or that ``write`` gives now."""
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = write()
+            return self._known[key]
+
+
 @dataclass(frozen=True)
 class Asked:
     """An observation over a view of a snapshot.
@@ -65,6 +84,7 @@ class Asked:
         label: a column that holds the cell, where the aggregates read it; it is relabelled with the cell.
         classes: distinct customers of each class of the rows, all of which must be enough; empty where there are none.
         line: (k,) where the cells lie, where that is told by something else than features.
+        texts: of the observation's queries, shared by all who ask it.
     """
 
     snapshot: Snapshot
@@ -74,6 +94,7 @@ class Asked:
     label: str = ""
     classes: tuple[int, ...] = ()
     line: tuple[float, ...] = ()
+    texts: Texts = field(default_factory=Texts)
 
     @property
     def cells(self) -> int:
@@ -86,20 +107,21 @@ class Asked:
         Raises:
             RefusalError: the plan asks for a minimum or maximum.
         """
-        observation = joined(self.observation, mapping, self.label)
-        for name, aggregate in observation.aggregates.items():
+        aggregates = self.observation.aggregates
+        for name, aggregate in aggregates.items():
             if aggregate.combine != "sum":
                 raise RefusalError("policy", "minimum and maximum are single customers: never released", statistic=name)
-        k, squares = self.cells, _square_positions(observation)
-        summed = sum(len(a.expressions) for a in observation.aggregates.values())
-        engine = self.snapshot.engine
+        k, squares = self.cells, _square_positions(self.observation)
+        summed = sum(len(a.expressions) for a in aggregates.values())
+        key = (self.view, self.snapshot.one_row_each, *mapping)
+        sql = self.texts.of(key, lambda: self._written(self._query(mapping, squares)))
         table = np.zeros((k + 1, 2 + summed + len(squares)))
-        for cell, *found in engine.rows(engine.text(self._query(observation, squares), copy=False)):
+        for cell, *found in self.snapshot.engine.rows(sql):
             if not _NO_CELL <= cell < k:
                 raise RefusalError("protocol", "the plan puts rows into cells that it does not have")
             table[int(cell)] = [0.0 if value is None else value for value in found]
         arrays, start = {}, 2
-        for name, aggregate in observation.aggregates.items():
+        for name, aggregate in aggregates.items():
             size = len(aggregate.expressions)
             arrays[name] = table[:k, start : start + size].reshape((k, *aggregate.shape))
             start += size
@@ -114,8 +136,12 @@ class Asked:
             int(customers[k]),
         )
 
-    def _query(self, observation: Observation, squares: Sequence[int]) -> e.Expression:
+    def _written(self, query: e.Expression) -> str:
+        return self.snapshot.engine.text(query, copy=False)
+
+    def _query(self, mapping: Sequence[int], squares: Sequence[int]) -> e.Expression:
         """One row per cell: cell, rows, customers, each sum, each square's largest customer; NULL is nothing."""
+        observation = joined(self.observation, mapping, self.label)
         values = [x for a in observation.aggregates.values() for x in a.expressions]
         functions = [a.function for a in observation.aggregates.values() for _ in a.expressions]
         names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
@@ -141,12 +167,14 @@ class Asked:
         """(rows,) the plan's cell of each row of the snapshot, -1 for none."""
         if self.observation.cell is None:
             return np.zeros(self.snapshot.meta.rows, dtype=np.int64)
+        sql = self.texts.of((self.view, "labels"), lambda: f"{self._written(self._labelling())} ORDER BY row_")
+        return np.asarray(self.snapshot.engine.arrays(sql)["c"]).astype(np.int64)
+
+    def _labelling(self) -> e.Expression:
         observation = joined(self.observation, range(self.cells), self.label)
         assert observation.cell is not None  # joining keeps it
         cell = e.coalesce(observation.cell, e.integer(_NO_CELL))
-        tree = e.select(e.layered(self.view, observation.let), {"c": cell, "row_": e.column("row_")})
-        sql = f"{self.snapshot.engine.text(tree, copy=False)} ORDER BY row_"
-        return np.asarray(self.snapshot.engine.arrays(sql)["c"]).astype(np.int64)
+        return e.select(e.layered(self.view, observation.let), {"c": cell, "row_": e.column("row_")})
 
     @cached_property
     def places(self) -> FloatArray:
