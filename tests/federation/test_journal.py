@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 import hanse
 from hanse.errors import RegistryError
-from hanse.federation.journal import Journal, Run
+from hanse.federation.journal import Journal, Run, _Together
 from hanse.messages import Reply
 
 STATEMENT = "CREATE FEDERATED MODEL g ..."
@@ -47,7 +49,7 @@ def test_of_two_replies_the_first_stands_and_one_after_silence_is_kept(journal: 
     begin(journal, "a", 1, STATEMENT, "open")
     silent = []
     for given in ({"x": reply("x", 1.0), "y": None}, {"x": reply("x", 2.0), "y": reply("y", 3.0)}, {"y": None}):
-        with journal.recording("a" * 32, 0, "install") as record:
+        with journal.recording("a" * 32, 0, "install", len(given)) as record:
             for silo, one in given.items():
                 record(silo, one)
         silent.append(journal.silent("a" * 32, "install"))
@@ -60,7 +62,7 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
 
     def cut_off() -> None:
-        with journal.recording("a" * 32, 0, "moments") as record:
+        with journal.recording("a" * 32, 0, "moments", 2) as record:
             record("x", reply("x", 1.0))
             raise TimeoutError
 
@@ -70,5 +72,48 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
 
 
 def test_what_cannot_be_written_down_does_not_count(journal: Journal) -> None:
-    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments") as record:
+    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments", 2) as record:
         record("x", reply("x", 1.0))  # no such run was begun
+
+
+def test_a_reply_is_written_down_while_another_is_waited_for(journal: Journal) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    with journal.recording("a" * 32, 0, "moments", 2) as record:
+        record("x", reply("x", 1.0))
+        deadline = time.monotonic() + 60
+        while not (found := journal.replies("a" * 32)) and time.monotonic() < deadline:
+            pass
+        assert found == {0: {"x": reply("x", 1.0)}}
+        record("y", None)
+    assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0), "y": None}}
+
+
+def test_what_cannot_be_written_down_meanwhile_does_not_count_either(journal: Journal) -> None:
+    written = threading.Event()
+    broken = RegistryError("the disk is full")
+
+    def write(_replies: Mapping[str, Reply | None]) -> None:
+        written.set()
+        raise broken
+
+    together = _Together(write, 2)
+    together.add("x", reply("x", 1.0))
+    assert written.wait(60)
+    together.add("y", None)
+    with pytest.raises(RegistryError) as caught:
+        together.end()
+    assert caught.value is broken
+
+
+def test_replies_that_come_together_are_written_down_together() -> None:
+    given: list[Mapping[str, Reply | None]] = []
+    together = _Together(given.append, 2)
+    together.add("x", reply("x", 1.0))
+    together.add("y", None)
+    together.end()
+    assert {silo: one for batch in given for silo, one in batch.items()} == {"x": reply("x", 1.0), "y": None}
+    alone = _Together(given.append, 1)
+    alone.add("z", None)
+    assert alone._timer is None  # nobody else is waited for, so nothing needs to be written before the end
+    alone.end()
+    assert given[-1] == {"z": None}

@@ -133,7 +133,7 @@ class Coordinator:
     def _ask(self, kind: Kind, round_: int, tasks: Mapping[str, Task], known: dict[str, Reply | None]) -> None:
         """Ask, and have every reply and every silence on disk before any of them counts."""
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
-        with self.journal.recording(self.run_id, round_, kind) as record:
+        with self.journal.recording(self.run_id, round_, kind, len(tasks)) as record:
             for reply in self.transport.ask(tasks, self.plan.options.timeout):
                 if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
                     record(reply.silo, reply)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import time
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,35 +171,28 @@ class Journal:
     # -- replies ------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Callable[[str, Reply | None], None]]:
+    def recording(
+        self, run_id: str, round_: int, kind: str, silos: int
+    ) -> Iterator[Callable[[str, Reply | None], None]]:
         """Write the replies of a round down while it goes on; all of them are on disk when the block ends.
 
         Those that come within a moment are written together: a commit costs the same for one as for many. A reply that
         was cut off before its commit is asked for again; the silo repeats it from its ledger.
 
+        Args:
+            run_id: of the run.
+            round_: which one.
+            kind: of its tasks.
+            silos: how many were asked.
+
         Yields:
             takes a silo and its reply, or None where it kept silent until the deadline.
         """
-        waiting: dict[str, Reply | None] = {}
-        first = 0.0
-
-        def write() -> None:
-            replies = dict(waiting)
-            waiting.clear()
-            if replies:
-                self._record(run_id, round_, kind, replies)
-
-        def record(silo_name: str, reply: Reply | None) -> None:
-            nonlocal first
-            first = first if waiting else time.monotonic()
-            waiting[silo_name] = reply
-            if time.monotonic() > first + _MOMENT_S:
-                write()
-
+        together = _Together(lambda replies: self._record(run_id, round_, kind, replies), silos)
         try:
-            yield record
+            yield together.add
         finally:
-            write()
+            together.end()
 
     def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
         """One transaction."""
@@ -268,6 +261,54 @@ class Journal:
             )
             for r in rows
         ]
+
+
+class _Together:
+    """Hands on what comes within a moment at once; thread-safe.
+
+    Args:
+        write: takes the replies by silo.
+        silos: how many will come.
+    """
+
+    def __init__(self, write: Callable[[Mapping[str, Reply | None]], None], silos: int) -> None:
+        self._write = write
+        self._open = silos
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Reply | None] = {}
+        self._timer: threading.Timer | None = None
+        self._error: BaseException | None = None
+
+    def add(self, silo_name: str, reply: Reply | None) -> None:
+        """One more; it is handed on within a moment, or when all have come."""
+        with self._lock:
+            self._waiting[silo_name] = reply
+            self._open -= 1
+            if self._timer is None and self._open > 0:
+                self._timer = threading.Timer(_MOMENT_S, self._in_time)
+                self._timer.start()
+
+    def _in_time(self) -> None:
+        with self._lock:
+            self._timer = None
+            try:
+                self._flush()
+            except BaseException as error:  # noqa: BLE001  # it is raised at the end, where somebody waits
+                self._error = error
+
+    def _flush(self) -> None:
+        replies, self._waiting = self._waiting, {}
+        if replies:
+            self._write(replies)
+
+    def end(self) -> None:
+        """Hand on what is left; raises what went wrong with any."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._error is not None:
+                raise self._error
+            self._flush()
 
 
 def shapes_of(reply: Reply) -> str:
