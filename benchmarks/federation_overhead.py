@@ -19,6 +19,7 @@ from benchmarks import federation_wire
 from benchmarks.bench import Bench
 from benchmarks.federation_wire import POLICY, bare_rounds, broker, served
 from benchmarks.report import Measurement, Table, Target, Timing, seconds
+from hanse.collector import patient
 from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal, Run
@@ -171,11 +172,12 @@ def simulated(folder: str, silos: int, count: int) -> dict[str, Any]:
 
 
 def in_turn(contenders: dict[str, Callable[[int], float]], count: int) -> dict[str, list[float]]:
-    """Seconds of each, taken in turn; the first two are not counted."""
+    """Seconds of each, taken in turn, while garbage is collected as in a session; the first two are not counted."""
     took: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(count + 2):
-        for name, contender in contenders.items():
-            took[name].append(contender(number))
+    with patient():
+        for number in range(count + 2):
+            for name, contender in contenders.items():
+                took[name].append(contender(number))
     return {name: times[2:] for name, times in took.items()}
 
 

@@ -15,7 +15,7 @@ _OBJECTS = 50_000
 
 @contextlib.contextmanager
 def patient() -> Iterator[None]:
-    """For as long as an import makes many lasting objects, or a statement many small syntax trees."""
+    """For as long as an import makes many lasting objects, or a statement, or a silo, many small syntax trees."""
     before = gc.get_threshold()
     gc.set_threshold(max(before[0], _OBJECTS) if before[0] else 0, *before[1:])
     try:

@@ -213,6 +213,16 @@ def test_the_database_is_opened_locked(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_the_copy_is_opened_locked_too_and_a_small_one_on_one_thread(tmp_path: Path) -> None:
+    with Talk(tmp_path, blobs([40])) as talk:
+        assert talk.ask("moments").status == "ok"
+        (copy,) = talk.silo._snapshots._open.values()
+        for sql in ("SET threads = 2", f"SELECT * FROM read_csv('{tmp_path}/*.csv')", "CREATE TABLE t (a INTEGER)"):
+            with pytest.raises(EngineError):
+                copy.engine.execute(sql)
+        assert copy.engine.rows("SELECT current_setting('threads')") == [(1,)]
+
+
 def test_a_view_over_files_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("customer_id,x,y\n" + "".join(f"c{i},{i},{i}\n" for i in range(40)))
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:

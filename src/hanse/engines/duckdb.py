@@ -38,7 +38,7 @@ class DuckDB:
         memory_limit: as DuckDB writes it, ``2GB``; None leaves DuckDB's default.
         threads: None leaves DuckDB's default, all cores.
         read_only: open the file for reading only.
-        locked: no files or network beside the database, and no setting can be changed any more.
+        locked: from the first; see :meth:`lock`.
 
     Raises:
         WorkspaceError: the file is locked, corrupt or cannot be written.
@@ -64,10 +64,14 @@ class DuckDB:
         with _translated(self.database, opening=True):
             self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'")
-            if locked:
-                self._connection.execute("SET enable_external_access = false")
-                self._connection.execute("SET lock_configuration = true")
         self._work = Interruptible(self._connection.interrupt)
+        if locked:
+            self.lock()
+
+    def lock(self) -> None:
+        """Allow no files or network beside the database any more, and no change of a setting."""
+        self.execute("SET enable_external_access = false")
+        self.execute("SET lock_configuration = true")
 
     def close(self) -> None:
         """Close the database; nothing can be asked afterwards."""

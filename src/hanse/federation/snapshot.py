@@ -31,6 +31,9 @@ __all__ = ["Digest", "Snapshot", "Snapshots", "private_folder"]
 
 _TOUCH_S: Final = 10.0
 
+_ONE_THREAD_ROWS: Final = 122_880
+"""DuckDB hands rows out to its threads by so many; for fewer, waking a second thread only costs."""
+
 Integers = npt.NDArray[Any]
 
 
@@ -79,8 +82,11 @@ class Snapshot:
     def __init__(self, path: Path, publish: Publish) -> None:
         self.path = path
         self.publish = publish
-        self.engine = DuckDB(path, read_only=True, locked=True)
+        self.engine = DuckDB(path, read_only=True)
         self.meta = msgspec.json.decode(str(self.engine.rows("SELECT text FROM meta")[0][0]), type=_Meta)
+        if self.meta.rows <= _ONE_THREAD_ROWS:
+            self.engine.execute("SET threads = 1")
+        self.engine.lock()
         self._numbers = itertools.count()
         self._views: dict[tuple[str, ...], str] = {}
         self._classes: dict[str, tuple[int, int]] = {}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from hanse.collector import patient
 from hanse.errors import EnvelopeError, TransportError
 from hanse.messages import Reply, Task, decode, encode, task_hash
 from hanse.transports.base import answered, failed
@@ -61,7 +62,8 @@ def serve(
         TransportError: a certificate cannot be read; or the broker refuses this silo before it was ever connected.
     """
     serving = _Serving(settings, answer, ready, tell, diagnostics or Diagnostics())
-    asyncio.run(serving.run(stop))
+    with patient():
+        asyncio.run(serving.run(stop))
 
 
 class _Serving:
