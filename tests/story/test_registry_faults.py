@@ -347,6 +347,7 @@ import sqlalchemy as sa
 with open_registry(sys.argv[1]) as registry:
     full = lambda raw, _: raw.execute("PRAGMA max_page_count = 1")
     sa.event.listen(registry._database.engine, "connect", full)
+    registry._database.engine.dispose()  # the connection that is kept would not hear of it
     try:
         registry.create("new", artifact(9, floats=100_000))
     except WorkspaceError as error:

@@ -153,3 +153,27 @@ def test_expressions_are_not_shared(engine: DuckDB) -> None:
     x = e.column("x")
     twice = e.add(e.square(x), e.square(x.copy()))
     assert engine.text(twice) == '"x" * "x" + ("x" * "x")'
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark"])
+@given(name=st.text(min_size=1).filter(lambda name: "\0" not in name), number=finite)
+@example(name='a"b`c', number=-0.0)
+@settings(max_examples=100, deadline=None)
+def test_what_is_written_quickly_is_what_sqlglot_writes(dialect: str, name: str, number: float) -> None:
+    values = {name: e.square(e.column(name)), "text": e.string(name), "n": e.multiply(e.column("x"), e.number(number))}
+    tree = e.select(e.select_over("t", values), {name: e.group_of("sum", e.column(name))}, [e.column("n")])
+    assert e.written(tree, dialect) == tree.sql(dialect=dialect, comments=False)
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT a, "B", t.c AS d, t."e" "f", s.t.g FROM s.t AS t WHERE (a) AND NOT ("B")',
+        "SELECT 'it''s' AS x, -1.5e0, (1 + (2)) * 3, CAST(a AS DOUBLE), (SELECT 1) AS y",
+        "SELECT count(*) AS n FROM (SELECT DISTINCT a AS b FROM t) AS u (v) GROUP BY ALL",
+    ],
+)
+def test_what_people_write_is_written_as_sqlglot_writes_it(sql: str, dialect: str) -> None:
+    tree = e.parse_sql(sql, "duckdb")
+    assert e.written(tree, dialect) == tree.sql(dialect=dialect, comments=False)
