@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["QUICK", "missing_spark", "start"]
+__all__ = ["QUICK", "drop_everything", "missing_spark", "start"]
 
 QUICK = {
     "spark.driver.host": "127.0.0.1",
@@ -66,3 +66,11 @@ def start(folder: Path, more: Mapping[str, str] | None = None) -> Any:
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     return session
+
+
+def drop_everything(engine: Any) -> None:
+    """Leave the session's catalog as empty as it was."""
+    for view in [name for name in engine.relations() if engine.is_view([name])]:
+        engine.drop([view], view=True)
+    for table in engine.relations():
+        engine.drop([table])

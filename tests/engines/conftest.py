@@ -1,7 +1,8 @@
-"""The engines: a test that asks for ``session`` runs on each.
+"""The engines: a test that asks for ``session``, or for the ``engine`` of one, runs on each.
 
 On Spark a statement takes tenths of a second whatever it does, so there a test with many parameters runs with the
-first of them; with ``HANSE_EVERY_PARAMETER=1`` in the environment it runs with all.
+first of them, for each model type unless it is about bad input, which is refused before the type matters; with
+``HANSE_EVERY_PARAMETER=1`` in the environment it runs with all.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from spark_session import drop_everything
 
 import hanse
+from hanse.engines.base import Engine
 
 ENGINES = ("duckdb", "spark")
 FEW = 1
+BAD_INPUT = "test_bad_input.py"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,7 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         call = getattr(item, "callspec", None)
         if call is None or call.params.get("session") != "spark":
             continue
-        name = f"{item.path}::{getattr(item, 'originalname', item.name)}"
+        name = item.nodeid.partition("[")[0]
+        if item.path.name != BAD_INPUT:
+            name += f" {call.params.get('model_type')}"
         seen[name] += 1
         if seen[name] > FEW:
             left_out.append(item)
@@ -47,7 +53,10 @@ def session(request: pytest.FixtureRequest) -> Iterator[hanse.Session]:
     spark = request.getfixturevalue("spark")
     with hanse.connect(engine="spark", spark=spark) as opened:
         yield opened
-        for view in [name for name in opened.engine.relations() if opened.engine.is_view([name])]:
-            opened.engine.drop([view], view=True)
-        for table in opened.engine.relations():
-            opened.engine.drop([table])
+        drop_everything(opened.engine)
+
+
+@pytest.fixture
+def engine(session: hanse.Session) -> Engine:
+    """What runs the session's statements, to be asked directly."""
+    return session.engine

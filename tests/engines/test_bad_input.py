@@ -393,7 +393,7 @@ def test_rows_without_a_direction(shop: hanse.Session, model_type: str) -> None:
 
 
 @every_type
-@pytest.mark.parametrize("function", ["model_predict", "model_evaluate"])
+@pytest.mark.parametrize("function", ["model_evaluate", "model_predict"])
 def test_rows_without_a_direction_in_prediction(session: hanse.Session, model_type: str, function: str) -> None:
     session.sql(
         f"CREATE MODEL m OPTIONS (TYPE = '{model_type}', NUM_CLUSTERS = 2, DISTANCE_MEASURE = 'cosine') AS "
@@ -474,7 +474,7 @@ def test_a_column_called_like_the_prediction(shop: hanse.Session) -> None:
             errors.BindError,
             "WEIGHT_COL = 'lows' is not a column of the SELECT at line 1, column {}: did you mean low?",
         ),
-        ("t", errors.BindError, "WEIGHT_COL = 't' is of type VARCHAR at line 1, column {}: need a number"),
+        ("t", errors.BindError, "WEIGHT_COL = 't' is of type {text} at line 1, column {}: need a number"),
         (
             "low",
             errors.DataError,
@@ -492,7 +492,8 @@ def test_a_column_called_like_the_prediction(shop: hanse.Session) -> None:
 def test_weights(shop: hanse.Session, model_type: str, column: str, kind: type[Exception], message: str) -> None:
     select = "x, y, t, n, low, inf, 0 AS zero FROM points"
     statement = training(model_type, select, options=f", WEIGHT_COL = '{column}'")
-    refused(shop, statement, kind, message.format(statement.index(f"'{column}'") + 1))
+    text = "VARCHAR" if shop.engine.dialect == "duckdb" else "STRING"
+    refused(shop, statement, kind, message.format(statement.index(f"'{column}'") + 1, text=text))
 
 
 # -- tables ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from referee import register, scratch_tables, train
-from spark_session import missing_spark
+from spark_session import drop_everything, missing_spark
 
 import hanse
 from hanse.engines.spark import Spark
@@ -29,10 +29,7 @@ needs_spark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 def shop(spark: Any) -> Iterator[hanse.Session]:
     with hanse.connect(engine="spark", spark=spark) as opened:
         yield opened
-        for view in [name for name in opened.engine.relations() if opened.engine.is_view([name])]:
-            opened.engine.drop([view], view=True)
-        for table in opened.engine.relations():
-            opened.engine.drop([table])
+        drop_everything(opened.engine)
 
 
 def blobs(rows: int = 200) -> Any:

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from spark_session import drop_everything
+
 import hanse
 from hanse import demo
 from hanse.demo.writer import write
@@ -40,8 +42,7 @@ def test_the_story_is_the_same(spark: Any, tmp_path: Path) -> None:
     events = tmp_path / demo.EVENTS_FILE
     with hanse.connect() as ours, hanse.connect(engine="spark", spark=spark) as theirs:
         expected, found = told(ours, events), told(theirs, events)
-        for table in theirs.engine.relations():
-            theirs.engine.drop([table], view=theirs.engine.is_view([table]))
+        drop_everything(theirs.engine)
     assert [name for name, _, _ in found] == [name for name, _, _ in expected]
     for (name, columns, mine), (_, names, wanted) in zip(found, expected, strict=True):
         assert columns == names, name

@@ -315,11 +315,12 @@ def test_large_means_lose_nothing(session: hanse.Session, model_type: str, mean:
 @every_type
 def test_first_rows_far_from_all_others_cost_no_digits(session: hanse.Session, model_type: str) -> None:
     """The first round's sums are taken about the middle of the first rows, which here are 20 deviations off."""
-    others = 1e6 + np.random.default_rng(5).normal(size=(200_000, 2))
+    many = 200_000 if session.engine.dialect == "duckdb" else 20_000
+    others = 1e6 + np.random.default_rng(5).normal(size=(many, 2))
     rows = np.concatenate([np.zeros((501, 2)), others])
     register(session, rows)
     artifact = train(session, "m", 2, num_clusters=2, model_type=model_type)
-    assert [c["count"] for c in artifact.model["clusters"]] == [200_000, 501]
+    assert [c["count"] for c in artifact.model["clusters"]] == [many, 501]
     assert artifact.training["inertia"] == pytest.approx(((others - others.mean(axis=0)) ** 2).sum(), rel=1e-11)
 
 

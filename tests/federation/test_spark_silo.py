@@ -99,9 +99,9 @@ def ask(silo: Silo, kind: str = "moments", *, run: str = "", to: str = "shop", *
 # -- the same as over DuckDB --------------------------------------------------------------------
 
 
-def trained(folder: Path, league: dict[str, Path], strategy: str) -> dict[str, Any]:
-    """A model over some silos, what it measures, and what stands in the ledgers."""
-    with hanse.connect(folder) as session:
+def trained(folder: Path, league: dict[str, Path], strategy: str, spark: Any = None) -> dict[str, Any]:
+    """A model over some silos, what it measures, and what stands in the ledgers; on Spark the coordinator, too."""
+    with hanse.connect(folder, engine="duckdb" if spark is None else "spark", spark=spark) as session:
         for name, config in league.items():
             session.sql(f"CREATE SILO {name} OPTIONS (config = '{config}')")
         session.sql(
@@ -148,7 +148,8 @@ def test_a_silo_on_spark_gives_the_model_of_one_on_duckdb(
             engine = which if name == "south" else "duckdb"
             _ = lay(spark, folder, data) if engine == "spark" else on_duckdb(folder, data)
             league[name] = silo_toml(folder, engine=engine, publish=publish, policy=allowed)
-        found[which] = trained(tmp_path / which / "w", league, strategy)
+        coordinator = spark if which == "spark" and gate is ACTIVE else None
+        found[which] = trained(tmp_path / which / "w", league, strategy, coordinator)
     ours, theirs = found["spark"], found["duckdb"]
     assert np.array(ours["centroids"]) == pytest.approx(np.array(theirs["centroids"]), rel=1e-9, abs=1e-9)
     assert [row[0] for row in ours["measures"]] == [row[0] for row in theirs["measures"]]

@@ -1,9 +1,11 @@
-"""The article, start to finish: its thirteen statements, unchanged, over the UCI Online Retail data as events."""
+"""The article on both engines: its thirteen statements, unchanged, over the UCI Online Retail data as events."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from online_retail_events import END_DATE, SOURCE, START_DATE, encode, two_store
 from referee import mean_inertia, scratch_tables, silhouette
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import davies_bouldin_score, roc_auc_score
+from spark_session import drop_everything
 
 import hanse
 
@@ -57,18 +60,38 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def story(shared: Path) -> Iterator[Told]:
+def tell(shared: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Told]]:
+    """Tells the story on an engine; twice the same is told once."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def telling(engine: str) -> Told:
+            if engine == "duckdb":
+                return told_by(stack.enter_context(hanse.connect()), shared)
+            spark = request.getfixturevalue("spark")
+            session = stack.enter_context(hanse.connect(engine="spark", spark=spark))
+            stack.callback(drop_everything, session.engine)
+            return told_by(session, shared)
+
+        yield telling
+
+
+def told_by(session: hanse.Session, shared: Path) -> Told:
     parameters = {"start_date": START_DATE, "end_date": END_DATE}
-    with hanse.connect() as session:
-        session.register("hbi_web_events_v1", encode(SOURCE, two_stores))
-        told = Told(session)
-        for file in sorted((shared / "seed").glob("*.sql")):
-            into = "src_for_fedlrn" if file.name.startswith("01") else None
-            results = list(session.run(file.read_text(), parameters, into=into))
-            told.kinds[file.name[:2]] = [result.kind for result in results]
-            told.warnings[file.name[:2]] = [warning for result in results for warning in result.warnings]
-            told.tables[file.name[:2]] = [result.arrow() for result in results]
-        yield told
+    session.register("hbi_web_events_v1", encode(SOURCE, two_stores))
+    told = Told(session)
+    for file in sorted((shared / "seed").glob("*.sql")):
+        into = "src_for_fedlrn" if file.name.startswith("01") else None
+        results = list(session.run(file.read_text(), parameters, into=into))
+        told.kinds[file.name[:2]] = [result.kind for result in results]
+        told.warnings[file.name[:2]] = [warning for result in results for warning in result.warnings]
+        told.tables[file.name[:2]] = [result.arrow() for result in results]
+    return told
+
+
+@pytest.fixture(scope="module", params=["duckdb", "spark"])
+def story(tell: Callable[[str], Told], request: pytest.FixtureRequest) -> Told:
+    return tell(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +152,35 @@ def test_every_statement_runs_unchanged(story: Told) -> None:
         "13": predictions,
     }
     assert scratch_tables(story.session) == []
+
+
+def test_both_engines_tell_the_same(tell: Callable[[str], Told]) -> None:
+    ours, theirs = tell("spark"), tell("duckdb")
+    assert ours.warnings == theirs.warnings
+    for file in ("03", "06", "10", "11", "04", "07", "08", "12", "13"):  # measures, and then profiles
+        mine, other = (sorted(told.rows(file), key=_labels) for told in (ours, theirs))
+        assert list(map(_labels, mine)) == list(map(_labels, other))
+        for row, expected in zip(mine, other, strict=True):
+            assert _numbers(row) == pytest.approx(_numbers(expected), rel=1e-9, abs=1e-9), file
+    for model in ("anomaly_comfort_wear_store_view", "anomaly_sporty_style_store_view", "global_anomaly_fedmodel"):
+        mine, other = (told.session.registry.load(model, 1)[1].model["clusters"] for told in (ours, theirs))
+        for name in ("centroid", "count", "inertia"):
+            found, wanted = (np.array([cluster[name] for cluster in clusters]) for clusters in (mine, other))
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    for table in ("lmodel_comfort_wear_store_view", "lmodel_sporty_style_store_view", "gmodel_comfy_wear_predict"):
+        (rows, labels), (others, expected_labels) = ours.predicted(table), theirs.predicted(table)
+        order, their_order = (np.lexsort(np.round(x, 6).T) for x in (rows, others))
+        np.testing.assert_allclose(rows[order], others[their_order], rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(labels[order], expected_labels[their_order])
+
+
+def _labels(row: dict[str, Any]) -> list[Any]:
+    """A row's texts and whole numbers, by name."""
+    return [(name, row[name]) for name in sorted(row) if not isinstance(row[name], float)]
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if isinstance(value, float)}
 
 
 def test_features_are_those_that_pandas_finds(story: Told, expected_features: pd.DataFrame) -> None:

@@ -77,8 +77,8 @@ def evaluate(
     shown = list(inner)
     values = [e.column(f) for f in inner]
     if is_cosine(model):
-        norm = engine.text(e.root(e.total(e.square(f) for f in values)))
-        shown = [f"{f} / {norm} AS {f}" for f in inner]
+        norm = e.root(e.total(e.square(f) for f in values))
+        shown = [f"{engine.text(e.divide(value, norm))} AS {f}" for f, value in zip(inner, values, strict=True)]
     if label is not None:
         listed.append(f"{engine.text(label[1])} AS {e.quote(TARGET)}")
         shown.append(e.quote(TARGET))
