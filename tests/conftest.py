@@ -45,3 +45,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session = spark_session.start(tmp_path_factory.mktemp("spark"))
     yield session
     session.stop()
+
+
+@pytest.fixture
+def quick_spark(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings with which the Spark of another process is begun quickly, as that of this one is."""
+    import spark_session
+
+    folder = tmp_path_factory.mktemp("conf")
+    lines = [f"{key} {value}" for key, value in spark_session.QUICK.items()]
+    (folder / "spark-defaults.conf").write_text("\n".join(lines))
+    monkeypatch.setenv("SPARK_CONF_DIR", str(folder))

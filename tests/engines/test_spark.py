@@ -295,6 +295,7 @@ with hanse.connect("shop", engine="spark", master="local[1]") as shop:
 
 
 @needs_spark
+@pytest.mark.usefixtures("quick_spark")
 def test_a_workspace_keeps_its_tables_and_a_session_that_dies_leaves_the_registry(tmp_path: Path) -> None:
     def told(script: str, *arguments: str) -> str:
         done = subprocess.run(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from federation_support import Broker
 from silo_support import blobs, codes, new_run, task
-from spark_session import QUICK, missing_spark
+from spark_session import missing_spark
 from spark_store import MASTER, hashes, lay
 from test_silo_cli import run, start
 
@@ -440,14 +440,6 @@ def test_spark_that_is_not_installed(league: Path, tmp_path: Path, monkeypatch: 
     run("installs", "--config", str(config))
 
 
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings with which another process' Spark is begun quickly, as in spark_session."""
-    lines = [f"{key} {value}" for key, value in QUICK.items()]
-    (tmp_path / "spark-defaults.conf").write_text("\n".join(lines))
-    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
-
-
 DYING = """
 import itertools, sys
 from pyspark import SparkContext
@@ -468,7 +460,7 @@ app(args=sys.argv[1:], standalone_mode=False)()
 """
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_spark")
 def test_a_silo_is_served_and_goes_on_when_its_spark_dies_in_a_run(
     spark: Any, league: Path, broker: Broker, coordinator: Nats
 ) -> None:

@@ -226,9 +226,9 @@ def test_the_churn_model_that_the_article_names(story: Told, name: str, store: s
     assert measures[:2] == pytest.approx((roc_auc_score(labels, probability), expected.score(points, labels)), abs=1e-9)
 
 
-def test_a_churn_model_that_reads_its_own_label_is_told_so(story: Told) -> None:
-    """``churn_label`` is a threshold on the fourth feature."""
-    made = story.session.sql(
+def test_a_churn_model_that_reads_its_own_label_is_told_so(tell: Callable[[str], Told]) -> None:
+    """``churn_label`` is a threshold on the fourth feature; on Spark this takes long and tells no more."""
+    made = tell("duckdb").session.sql(
         f"CREATE MODEL told_all TRANSFORM (vector_assembler(array({', '.join(STANDARDISED)})) f) "
         f"OPTIONS (MODEL_TYPE = 'logistic_reg', LABEL = 'churn_label') AS {CHURN.format(store=COMFORT)}"
     )
