@@ -338,6 +338,30 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         FolderTables(ran.append, tmp_path / "spark")
 
 
+HUNGRY = """
+import hanse
+with hanse.connect("shop", engine="spark", master="local[1]", memory_limit="512MB") as shop:
+    shop.sql("CREATE MODEL m OPTIONS (MODEL_TYPE = 'kmeans') AS SELECT CAST(id % 7 AS DOUBLE) AS x FROM range(20)")
+    try:
+        shop.sql("SELECT length(repeat('x', 1500000000 + CAST(id AS INT))) AS n FROM range(1)").fetchall()
+    except hanse.errors.EngineError as error:
+        print(error)
+    print([info.name for info in shop.registry.list()])
+"""
+
+
+@needs_spark
+def test_a_driver_that_runs_out_of_memory(tmp_path: Path) -> None:
+    """One value of 1,500 megabytes, for a Java that has 512."""
+    done = subprocess.run(
+        [sys.executable, "-c", HUNGRY], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+    )
+    error, models = done.stdout.splitlines()
+    assert "Spark ran out of memory: give the driver more (spark.driver.memory), or ask for fewer rows" in error
+    assert models == "['m']"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_a_report_shows_what_it_shows_on_duckdb(shop: hanse.Session, tmp_path: Path) -> None:
     """Every number and word of the page, but for rounding and for when it was written."""
     rows = np.concatenate([blobs(), [[80.0, -60.0], [90.0, -60.0]]])

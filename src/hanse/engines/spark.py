@@ -16,8 +16,9 @@ from hanse import expressions as e
 from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
+from hanse.engines.spark_start import OUT_OF_MEMORY_CODE, left_with
 from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
-from hanse.engines.spark_text import backquoted, has_ended, name_of, said, type_text
+from hanse.engines.spark_text import OUT_OF_MEMORY, backquoted, has_ended, is_news, name_of, said, type_text
 from hanse.errors import CancelledError, DataError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
@@ -60,6 +61,7 @@ class Spark:
         self._temporary: dict[str, str] = {}
         self._ended = False
         logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error that is raised here
+        logging.getLogger().addFilter(is_news)
         with self._translated():
             self._tables: CatalogTables | FolderTables | ReadTables = (
                 ReadTables(session.sql, folder)
@@ -378,8 +380,12 @@ class Spark:
         except KeyboardInterrupt:
             raise CancelledError("cancelled: nothing was changed by this statement") from None
         except (PySparkException, Py4JError, ConnectionError, EOFError) as error:
-            self._ended = self._ended or has_ended(type(error).__name__, str(error))
-            raise said(type(error).__name__, str(error)) from None
+            kind, message = type(error).__name__, str(error)
+            self._ended = self._ended or has_ended(kind, message)
+            left = left_with(self._session) if self._ended or isinstance(error, Py4JError) else None
+            if left is not None:  # whatever was heard of it while it left
+                self._ended, kind = True, "EOFError"
+            raise said(kind, OUT_OF_MEMORY if left == OUT_OF_MEMORY_CODE else message) from None
         except AttributeError as error:  # pyspark's own, where it reaches for the context of a stopped session
             context = getattr(self._session, "_sc", None)
             if context is None or context._jsc is not None:

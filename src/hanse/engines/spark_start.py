@@ -17,12 +17,15 @@ from typing import Any, ClassVar
 
 from hanse.errors import EngineError, UsageError
 
-__all__ = ["SharedSpark", "checked_version", "start"]
+__all__ = ["OUT_OF_MEMORY_CODE", "SharedSpark", "checked_version", "left_with", "start"]
 
 _OLDEST = (4, 1)
 _JAVA = 17
 _FIRST_TRIES, _TRIES = 1, 5
 """How often a Spark Connect server that does not answer is asked again: at first once, later for 17 s in all."""
+_LEAVES_S = 2.0
+OUT_OF_MEMORY_CODE = 52
+"""With which Spark's Java leaves where a thread dies of it; org.apache.spark.util.SparkExitCode."""
 _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -219,6 +222,16 @@ def _living() -> Any:
     if gateway is not None:
         with suppress(Py4JError, OSError):
             gateway.shutdown()
+    return None
+
+
+def left_with(session: Any) -> int | None:
+    """The exit code of a session's Java, where it ran on this machine and has left, or does so within two seconds."""
+    process = getattr(getattr(getattr(session, "_sc", None), "_gateway", None), "proc", None)
+    if process is None:
+        return None
+    with suppress(subprocess.TimeoutExpired):
+        return int(process.wait(_LEAVES_S))
     return None
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
 from hanse.errors import EngineError, HanseError
 
-__all__ = ["backquoted", "has_ended", "name_of", "said", "type_text"]
+__all__ = ["OUT_OF_MEMORY", "backquoted", "has_ended", "is_news", "name_of", "said", "type_text"]
+
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""What Java calls it."""
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`]|``)*`|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
 _TAIL = re.compile(r"\s*SQLSTATE: \w+.*$", re.DOTALL)
@@ -72,7 +76,7 @@ def said(kind: str, message: str) -> HanseError:
         message: its text, which may end in a stack of Java calls.
     """
     whole = message.strip()
-    if "OutOfMemoryError" in whole or "GC overhead" in whole:
+    if OUT_OF_MEMORY in whole or "GC overhead" in whole:
         return EngineError("Spark ran out of memory: give the driver more (spark.driver.memory), or ask for fewer rows")
     if "maxResultSize" in whole:
         return EngineError(
@@ -94,6 +98,11 @@ def said(kind: str, message: str) -> HanseError:
     if "No space left on device" in whole:
         return EngineError("Spark's disk is full: free some space and run the statement again")
     return EngineError(f"Spark: {text}")
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """False for what py4j logs, with its stack, of a Java that goes while it is asked; the error tells of it."""
+    return record.getMessage() != "Exception while sending command."
 
 
 def has_ended(kind: str, message: str) -> bool:
