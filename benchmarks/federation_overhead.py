@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hanse.collector import patient
 from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal, Run
+from hanse.federation.observing import observed
 from hanse.federation.plan import FederatedOptions, Plan
 from hanse.federation.silo import Silo
 from hanse.messages import encode
@@ -53,7 +55,8 @@ _HOW = (
     "Beside the rounds, in turn with them, run the statistics' own queries: built, executed and read, as local "
     "training does it. In process they are those of as many stores, side by side on as many threads, so that a "
     "second core helps them as it helps the round; what is left of a round without them is divided by the number "
-    "of silos. Over NATS it is the query of one store alone, though two silos share the machine with the broker "
+    "of silos. *In turn* are the same queries one after the other, as local training over several holders takes them. "
+    "Over NATS it is the query of one store alone, though two silos share the machine with the broker "
     "and the coordinator. *Bare* is a round of as many bytes through the same broker under the "
     "same TLS, without envelope, agent or ledger.",
 )
@@ -72,7 +75,12 @@ def measure(bench: Bench) -> Measurement:
     far = None if two is None else _left(two, 1)
     whole = None if thousand is None else thousand["round"].median_s * 1e3
     bench.say(f"federation: in process {each[2]} ms a silo; 2 silos over NATS {far} ms; 1,000 silos {whole} ms")
-    rows = [_row(f"{n} in process", found, f"{each[n]:g} ms a silo") for n, found in near.items()]
+    rows = [
+        _row(
+            f"{n} in process", found, f"{each[n]:g} ms a silo; {_left(found, n, 'in turn'):g} ms beside queries in turn"
+        )
+        for n, found in near.items()
+    ]
     rows += [] if two is None else [_row("2 over NATS", two, f"{far:g} ms")]
     rows += (
         [] if thousand is None else [_row("1,000 simulated, over NATS", thousand, seconds(thousand["round"].median_s))]
@@ -95,7 +103,7 @@ def measure(bench: Bench) -> Measurement:
                 unit="ms",
             ),
         ),
-        tables=(Table(("silos", "a round", "own queries", "bare", "overhead"), tuple(rows)),),
+        tables=(Table(("silos", "a round", "own queries", "in turn", "bare", "overhead"), tuple(rows)),),
         skipped=() if skipped is None else (f"Everything over NATS: {skipped}.",),
     )
 
@@ -110,13 +118,13 @@ def _timings(outcome: Any) -> dict[str, Timing]:
     return {name: Timing(tuple(runs)) for name, runs in outcome.result.items()}
 
 
-def _left(found: dict[str, Timing], silos: int) -> float:
+def _left(found: dict[str, Timing], silos: int, beside: str = "query") -> float:
     """Milliseconds a silo of a round beside the own queries, by the medians; to three digits."""
-    return float(f"{(found['round'].median_s - found['query'].median_s) / silos * 1e3:.3g}")
+    return float(f"{(found['round'].median_s - found[beside].median_s) / silos * 1e3:.3g}")
 
 
 def _row(name: str, found: dict[str, Timing], left: str) -> tuple[str, ...]:
-    return (name, str(found["round"]), *(str(found.get(key, "")) for key in ("query", "bare")), left)
+    return (name, str(found["round"]), *(str(found.get(key, "")) for key in ("query", "in turn", "bare")), left)
 
 
 # -- contenders, each in a process of its own -------------------------------------------------
@@ -137,7 +145,7 @@ def in_process(folder: str, silos: int, count: int) -> dict[str, Any]:
         stack.callback(transport.close)
         ask = stack.enter_context(coordinator(at, names, transport))
         query = stack.enter_context(own_queries(at, silos))
-        return {**in_turn({"round": ask, "query": query}, count), "fsync": fsyncs(at, count)}
+        return {**in_turn({"round": ask, **query}, count), "fsync": fsyncs(at, count)}
 
 
 def over_nats(folder: str, count: int) -> dict[str, Any]:
@@ -154,7 +162,7 @@ def over_nats(folder: str, count: int) -> dict[str, Any]:
         stack.callback(transport.close)
         ask = stack.enter_context(coordinator(at, names, transport))
         query = stack.enter_context(own_queries(at, 1))
-        return {**in_turn({"round": ask, "query": query}, count), "bare": bare}
+        return {**in_turn({"round": ask, "query": query["query"]}, count), "bare": bare}
 
 
 def simulated(folder: str, silos: int, count: int) -> dict[str, Any]:
@@ -206,13 +214,8 @@ def _plan(names: Sequence[str]) -> Plan:
 
 
 def _fields(number: int) -> dict[str, Any]:
-    payload = {"scaler": None}
-    return {
-        "state": state_to_plain(state(number)),
-        "payload": payload,
-        "model_type": "kmeans",
-        "options": asdict(ESTIMATOR),
-    }
+    """What is asked in a round."""
+    return {"state": state_to_plain(state(number)), "model_type": "kmeans", "options": asdict(ESTIMATOR)}
 
 
 def task_bytes(names: Sequence[str]) -> int:
@@ -232,8 +235,9 @@ def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterato
 
         def ask(number: int) -> float:
             begin = time.perf_counter()
-            replies = asking.exchange("observe", **_fields(number))
-            asking.total(replies, ESTIMATOR.observe(state(number)))
+            asked = _fields(number)
+            replies = asking.exchange("observe", payload={"scaler": None}, **asked)
+            asking.total(replies, observed(**asked, d=len(FEATURES)).observation)
             took = time.perf_counter() - begin
             assert len(replies) == len(names), asking.lost
             return took
@@ -242,19 +246,23 @@ def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterato
 
 
 @contextmanager
-def own_queries(at: Path, stores: int) -> Iterator[Callable[[int], float]]:
-    """Runs a round's query over each store's own snapshot, and gives the seconds; on threads, as agents do."""
+def own_queries(at: Path, stores: int) -> Iterator[dict[str, Callable[[int], float]]]:
+    """Run a round's query over each store's own snapshot, and give the seconds; on threads, as agents do.
+
+    Yields:
+        ``query``: side by side; ``in turn``: one after the other.
+    """
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(stores))
         holders = [stack.enter_context(holder(at / f"own{number}", number)) for number in range(stores)]
 
-        def query(number: int) -> float:
+        def timed(parts: Sequence[Sequence[Callable[[int], None]]], number: int) -> float:
             begin = time.perf_counter()
-            for done in [pool.submit(hold, number) for hold in holders]:
+            for done in [pool.submit(lambda part=part: [hold(number) for hold in part]) for part in parts]:
                 done.result()
             return time.perf_counter() - begin
 
-        yield query
+        yield {"query": partial(timed, [[hold] for hold in holders]), "in turn": partial(timed, [holders])}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from silo_support import Talk, blobs, codes, new_run, task
+from silo_support import Talk, blobs, codes
 
 from hanse.federation.observing import observed
 from hanse.federation.policy import Policy
@@ -62,9 +62,8 @@ def test_silos_of_one_process_give_their_own_rows_statistics(tmp_path: Path) -> 
 
 
 def test_the_same_plan_is_made_once_and_another_is_another() -> None:
-    asked = [
-        task("observe", new_run(), silo=silo, **plan(shift)) for silo, shift in (("a", 0.25), ("b", 0.25), ("a", 0.5))
-    ]
-    first, second, third = (observed(one) for one in asked)
+    first, second, third = (
+        observed("kmeans", asdict(ESTIMATOR), plan(shift)["state"], 2) for shift in (0.25, 0.25, 0.5)
+    )
     assert first is second
     assert first is not third

@@ -106,7 +106,7 @@ def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
 
 def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """The statistics of the estimator's ``observe(state)``, in the plan's shapes; joined cells are 0 and told so."""
-    asked = observed(task)
+    asked = observed(task.model_type, task.options, task.state, len(task.features))
     inner, view = view_of(snapshot, task, asked.label, asked.weight)
     observation = asked.observation
     cells = 1 if observation.cell is None else observation.cells

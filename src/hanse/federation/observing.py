@@ -1,9 +1,10 @@
-"""What an estimator observes in a task's state, made once for all silos of this process that are asked the same."""
+"""What an estimator observes in a state, made once for all in this process that ask, or are asked, the same."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ from hanse.estimator import Observation
 from hanse.federation.asking import estimator_for, label_of
 from hanse.federation.refusals import RefusalError
 from hanse.federation.tally import Texts
-from hanse.messages import Task
 from hanse.models.codec import state_from_plain
 
 __all__ = ["Observed", "observed"]
@@ -37,13 +37,13 @@ class Observed:
     weight: str | None
 
 
-def observed(task: Task) -> Observed:
-    """The observation that a task asks for.
+def observed(model_type: str, options: Mapping[str, Any], state: Mapping[str, Any] | None, d: int) -> Observed:
+    """The observation that a task with these fields asks for, over so many features.
 
     Raises:
-        RefusalError: the model type, an option or the state is not what this silo's own code can take.
+        RefusalError: the model type, an option or the state is not what this code can take.
     """
-    return _observed(task.model_type, _plain(task.options), _plain(task.state), len(task.features))
+    return _observed(model_type, _plain(options), _plain(state), d)
 
 
 _plain = msgspec.json.Encoder(order="deterministic").encode
