@@ -22,10 +22,10 @@ from hanse.errors import FederationError, RegistryError, nearest
 from hanse.messages import Reply, decode, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
+__all__ = ["Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
+
 _MOMENT_S: Final = 0.01
 """So long a reply may wait for others, to be written down with them."""
-
-__all__ = ["Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
 
 
 @dataclass(frozen=True)
