@@ -13,7 +13,7 @@ from functools import reduce
 from typing import ClassVar, Literal, Protocol, TypeVar
 
 from hanse.errors import DataError
-from hanse.expressions import Expression
+from hanse.expressions import Expression, multiply
 from hanse.statistics import Combine, FloatArray, Statistics
 from hanse.types import JsonValue, Progress
 
@@ -22,6 +22,7 @@ __all__ = [
     "TARGET",
     "WEIGHT",
     "Aggregate",
+    "CrossProducts",
     "Estimator",
     "Family",
     "Holder",
@@ -68,6 +69,26 @@ class Aggregate:
     def combine(self) -> Combine:
         """How two holders' arrays join: counts add like sums."""
         return "sum" if self.function == "count" else self.function
+
+
+@dataclass(frozen=True)
+class CrossProducts(Aggregate):
+    """The upper triangle, row by row, of the sum of outer products: an engine may have a way of its own for many.
+
+    Args:
+        values: (d,) plain columns; ``expressions`` are their d (d + 1) / 2 products.
+        weight: of each row; None for 1.
+    """
+
+    values: tuple[Expression, ...] = ()
+    weight: Expression | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[Expression], weight: Expression | None = None) -> CrossProducts:
+        """Of these columns."""
+        pairs = [multiply(a.copy(), b.copy()) for i, a in enumerate(values) for b in values[i:]]
+        products = tuple(p if weight is None else multiply(weight.copy(), p) for p in pairs)
+        return cls(products, (len(products),), "sum", tuple(values), weight)
 
 
 @dataclass(frozen=True)

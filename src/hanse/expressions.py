@@ -37,6 +37,7 @@ __all__ = [
     "divisions_by",
     "dot",
     "equal",
+    "everything",
     "exponential",
     "field_of",
     "floor",
@@ -432,6 +433,11 @@ def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> 
 def only(relation: str | Expression, condition: Expression) -> Expression:
     """The rows of a relation that meet a condition, as something that can stand in FROM again."""
     return derived(where(relation, [exp.Star()], condition))
+
+
+def everything(relation: str | Expression) -> Expression:
+    """``SELECT * FROM relation``."""
+    return _from([exp.Star()], relation)
 
 
 def layered(relation: str | Expression, layers: Iterable[Mapping[str, Expression]]) -> str | Expression:

@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from hanse import expressions as e
-from hanse.engines.base import empties_of, observation_query, statistics_of
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
 from hanse.engines.spark_start import OUT_OF_MEMORY_CODE, left_with
+from hanse.engines.spark_sums import statistics_from, sums_query
 from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
-from hanse.engines.spark_text import OUT_OF_MEMORY, backquoted, has_ended, is_news, name_of, said, type_text
+from hanse.engines.spark_text import OUT_OF_MEMORY, backquoted, has_ended, is_cached, is_news, name_of, said, type_text
 from hanse.errors import CancelledError, DataError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
@@ -184,18 +182,9 @@ class Spark:
 
     def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
-        sql = self.text(observation_query(relation, observation), copy=False)
         with self._translated():
-            rows = self._run(sql).collect()
-        empties = empties_of(observation)
-        columns = zip(*rows, strict=True) if rows else [()] * len(empties)
-        return statistics_of(
-            observation,
-            [
-                np.array([empty if v is None else v for v in column], dtype=np.float64)
-                for column, empty in zip(columns, empties, strict=True)
-            ],
-        )
+            rows = self._run(sums_query(relation, observation)).collect()
+        return statistics_from(observation, rows)
 
     def every(self, relation: str, step: int) -> str | e.Expression:
         """The table itself, whatever the step: rows have no numbers here, and all of them tell more than a few."""
@@ -310,20 +299,34 @@ class Spark:
             active.session = before
 
     def keep(self, name: str, sql: str) -> None:
-        """Cache a query's rows on the executors, under a name, until :meth:`forget`."""
+        """Cache a query's rows on the executors, under a name, until :meth:`forget`; not twice what is cached there."""
         with self._translated():
-            frame = self._run(self._typed(sql)).persist()
+            sql = self._typed(sql)
+            cached = None
+            if self._reads_cached(sql):  # one column more: with a view of the same, Spark would drop what is cached
+                frame = self._run(f"SELECT *, 0 AS {_SCRATCH}more FROM ({sql}) AS rows_")
+            else:
+                frame = cached = self._run(sql).persist()
             frame.createOrReplaceTempView(name)
-        self._kept[name] = frame
+        self._kept[name] = cached
+
+    def _reads_cached(self, sql: str) -> bool:
+        """Whether a query reads columns of a table that the user has cached, and does nothing else."""
+        if not self._remote and self._session.sparkContext._jsc.getPersistentRDDs().isEmpty():
+            return False  # there is no such table, which is found out at once
+        return is_cached("\n".join(str(row[0]) for row in self._run(f"EXPLAIN FORMATTED {sql}").collect()))
 
     def forget(self, name: str) -> None:
-        """Let go of what :meth:`keep` kept; harmless where it is gone."""
-        frame = self._kept.pop(name, None)
-        if frame is None or self._ended:
+        """Let go of what :meth:`keep` kept; harmless where it is gone. What was cached before stays so."""
+        if name not in self._kept:
+            return
+        cached = self._kept.pop(name)
+        if self._ended:
             return
         with contextlib.suppress(Exception):  # the session may have died: then nothing is kept any more
             self._session.catalog.dropTempView(name)
-            frame.unpersist()
+            if cached is not None:
+                cached.unpersist()
 
     def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:
         """Put files of one format into a table, columns matched by name; returns rows.

@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from hanse import expressions as e
-from hanse.estimator import WEIGHT, Aggregate, Family, Observation
+from hanse.estimator import WEIGHT, Aggregate, CrossProducts, Family, Observation
 from hanse.models.bisecting_model import BisectingModel, splits_of
 from hanse.models.bisecting_state import BisectingState
 from hanse.models.cells import Cloud, Grid, principal_axes
@@ -147,8 +147,7 @@ class BisectingKMeans:
             del aggregates["square"]
             return Observation(aggregates, layers)
         if state.phase == "spread":
-            pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
-            aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+            aggregates["cross"] = CrossProducts.of(z, None if self.weight_col is None else e.column(WEIGHT))
         if state.phase == "step" and self.sketches:
             squares = tuple(self._weighted(e.square(c.copy())) for c in z)
             aggregates["square"] = Aggregate(squares, (len(z),))

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hanse import expressions as e
-from hanse.estimator import WEIGHT, Aggregate, Family, Observation
+from hanse.estimator import WEIGHT, Aggregate, CrossProducts, Family, Observation
 from hanse.models.bisecting_model import BisectingModel
 from hanse.models.cells import Cloud, Grid
 from hanse.models.clusters import Cluster, by_size, few_clusters
@@ -136,8 +136,7 @@ class KMeans:
         if state.phase == "moments":
             return Observation(aggregates, layers)
         if state.phase == "spread":
-            pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
-            aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+            aggregates["cross"] = CrossProducts.of(z, None if self.weight_col is None else e.column(WEIGHT))
             return Observation(aggregates, layers)
         if state.phase == "final":
             del aggregates["sum"]

@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from hanse import expressions as e
-from hanse.estimator import WEIGHT, Aggregate, Family, Observation
+from hanse.estimator import WEIGHT, Aggregate, CrossProducts, Family, Observation
 from hanse.models.mahalanobis_model import MahalanobisModel, triangle_of
 from hanse.models.moments import check_counts, covariance_of
 from hanse.options import OneOf, Range, option
@@ -127,8 +127,7 @@ class Mahalanobis:
         aggregates["sum"] = Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),))
         if state.phase == "moments":
             return Observation(aggregates, (layer,))
-        pairs = [e.multiply(z[i].copy(), z[j].copy()) for i in range(len(z)) for j in range(i, len(z))]
-        aggregates["cross"] = Aggregate(tuple(self._weighted(p) for p in pairs), (len(pairs),))
+        aggregates["cross"] = CrossProducts.of(z, None if self.weight_col is None else e.column(WEIGHT))
         if state.phase == "spread":
             return Observation(aggregates, (layer,))
         layers, distance = self._distance_sq(state, z)
