@@ -31,6 +31,8 @@ from benchmarks.plots import draw
 from benchmarks.processes import ROOT
 from benchmarks.report import Measurement, Results, read, write
 
+_LEAST = 200_000
+
 MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "story": story.measure,
     "train": train.measure,
@@ -64,7 +66,7 @@ def main() -> None:
     done: list[Measurement] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="hanse-benchmarks-", dir=arguments.scratch) as folder:
-        bench = Bench(Path(folder), arguments.quick, _existing(arguments.online_retail))
+        bench = Bench(Path(folder), arguments.quick, _existing(arguments.online_retail), arguments.most)
         for name in names:
             try:
                 found = MEASUREMENTS[name](bench)
@@ -88,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_names, help=f"comma-separated, of {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs; goes to build/benchmarks")
     parser.add_argument("--render", action="store_true", help="measure nothing; write the page and its plots anew")
+    parser.add_argument("--most", type=int, help="leave out sizes of more events or rows than this")
     parser.add_argument("--into", type=Path, help="folder that gets results.json, the page and its plots")
     parser.add_argument(
         "--scratch", type=Path, help="folder for up to 10 GB of data meanwhile; the system's by default"
@@ -98,7 +101,10 @@ def _arguments() -> argparse.Namespace:
         default=ROOT.parent / "shared" / "data" / "online_retail.parquet",
         help="the UCI Online Retail data as Parquet",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.most is not None and arguments.most < _LEAST:
+        parser.error(f"--most {arguments.most}: need {_LEAST} or more, the smallest size of a contest")
+    return arguments
 
 
 def _names(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,24 @@ class Bench:
         folder: for data and workspaces; removed at the end.
         quick: small sizes and few runs, to see that everything works.
         online_retail: the UCI Online Retail data as Parquet, if it is there.
+        most: events or rows; contests of more are left out.
         kept: contests that more than one measurement shows.
     """
 
     folder: Path
     quick: bool
     online_retail: Path | None
+    most: int | None = None
     kept: dict[object, Contest] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+
+    def small_enough(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """The sizes that are to be measured."""
+        return tuple(size for size in sizes if self.most is None or size <= self.most)
+
+    def too_large(self, sizes: Sequence[int], unit: str) -> Iterator[str]:
+        """What the page says of the others."""
+        yield from (f"{n:,} {unit} were not measured this time." for n in sizes if n not in self.small_enough(sizes))
 
     def say(self, text: str) -> None:
         """Tell the person who waits."""

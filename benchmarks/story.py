@@ -27,7 +27,7 @@ _RUNS, _PATIENCE_S, _LIMIT_S = 5, 70.0, 900.0
 def measure(bench: Bench) -> Measurement:
     """The story by all, at three sizes, and what each found."""
     sizes = (200_000,) if bench.quick else (200_000, _MIDDLE, 20_000_000)
-    contests = {size: _contest(bench, size) for size in sizes}
+    contests = {size: _contest(bench, size) for size in bench.small_enough(sizes)}
     shown = _MIDDLE if _MIDDLE in contests else sizes[0]
     found = {size: timings(contest) for size, contest in contests.items()}
     cells = [(float(size), medians(contest)) for size, contest in contests.items()]
@@ -44,6 +44,7 @@ def measure(bench: Bench) -> Measurement:
         skipped=(
             *((f"{OURS_ON_SPARK} and {THEIRS} were not measured: {missing}.",) if missing else ()),
             *(line for size, contest in contests.items() for line in left_out(f"{size:,} events", contest)),
+            *bench.too_large(sizes, "events"),
         ),
     )
 

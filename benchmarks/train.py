@@ -187,8 +187,10 @@ def _slower(cell: Cell, times: Mapping[str, Timing]) -> list[Slower]:
 
 def measure_rows(bench: Bench) -> Measurement:
     """More rows."""
-    values = (10_000, 100_000) if bench.quick else (100_000, 1_000_000, 10_000_000, 30_000_000)
-    return _axis(bench, "train_rows", "rows", [replace(_centre(bench), rows=value) for value in values], values)
+    all_values = (10_000, 100_000) if bench.quick else (100_000, 1_000_000, 10_000_000, 30_000_000)
+    values = bench.small_enough(all_values)
+    found = _axis(bench, "train_rows", "rows", [replace(_centre(bench), rows=value) for value in values], values)
+    return replace(found, skipped=(*found.skipped, *bench.too_large(all_values, "rows")))
 
 
 def measure_features(bench: Bench) -> Measurement:

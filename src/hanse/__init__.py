@@ -54,17 +54,17 @@ def connect(
     with patient():
         from hanse.session import Session
 
-    return Session(
-        workspace,
-        memory_limit=memory_limit,
-        threads=threads,
-        registry=registry,
-        federation=federation,
-        engine=engine,
-        spark=spark,
-        master=master,
-        remote=remote,
-    )
+        return Session(
+            workspace,
+            memory_limit=memory_limit,
+            threads=threads,
+            registry=registry,
+            federation=federation,
+            engine=engine,
+            spark=spark,
+            master=master,
+            remote=remote,
+        )
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,16 @@ def test_work_gives_its_value_or_its_error(interruptible: Interruptible) -> None
         interruptible.run(lambda: 1 // 0)
 
 
+def test_the_main_thread_is_of_use_while_work_takes_long(interruptible: Interruptible) -> None:
+    helped = threading.Event()
+
+    def long() -> bool:
+        return helped.wait(60)
+
+    assert interruptible.run(long, helped.set)
+    assert interruptible.run(lambda: 1, lambda: None) == 1
+
+
 def test_ctrl_c_interrupts_the_work_and_waits_for_its_end(
     interruptible: Interruptible, stopped: threading.Event
 ) -> None:

@@ -24,6 +24,7 @@ HEAVY = (
     ("text", "loaded"),
     [
         ("SELECT 1", []),
+        ("CREATE TABLE t AS SELECT sum(sqrt(id)) AS s FROM range(100000000)", ["sqlalchemy"]),
         ("SHOW MODELS", ["sqlalchemy"]),
         ("SHOW SILOS", ["hanse.federation", "sqlalchemy"]),
     ],

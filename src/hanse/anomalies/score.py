@@ -179,8 +179,8 @@ def scoring_of(
     if profile is None:
         if not sum(c.weight for c in model.clusters) > 0:
             raise DataError(
-                f"model {name} came without what scores need (its clusters' shares and spread): train it anew with "
-                "this Hanse; where a coordinator sent it, have it installed again"
+                f"model {name} came without what scores need (its clusters' shares and spread, which Spark MLlib does "
+                "not save): train it anew with this Hanse; where a coordinator sent it, have it installed again"
             )
         profile = profile_of(model.clusters, None)
     return ClusterScoring(model, profile, ordinary_share)  # type: ignore[arg-type]  # it has clusters

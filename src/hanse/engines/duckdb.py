@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,6 +39,7 @@ class DuckDB:
         threads: None leaves DuckDB's default, all cores.
         read_only: open the file for reading only.
         locked: from the first; see :meth:`lock`.
+        meanwhile: what may be done while a table that takes long is made; may be done again and again.
 
     Raises:
         WorkspaceError: the file is locked, corrupt or cannot be written.
@@ -54,6 +55,7 @@ class DuckDB:
         threads: int | None = None,
         read_only: bool = False,
         locked: bool = False,
+        meanwhile: Callable[[], object] | None = None,
     ) -> None:
         config: dict[str, Any] = {"autoinstall_known_extensions": False}
         if memory_limit is not None:
@@ -65,6 +67,7 @@ class DuckDB:
             self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'")
         self._work = Interruptible(self._connection.interrupt)
+        self._meanwhile = meanwhile
         if locked:
             self.lock()
 
@@ -173,7 +176,8 @@ class DuckDB:
         return [(str(key), str(text)) for key, text, *_ in self.rows(f"EXPLAIN {sql}")]
 
     def _counted(self, sql: str) -> int:
-        rows = self.rows(sql)
+        with _translated(self.database):
+            rows = self._work.run(lambda: self._connection.execute(sql).fetchall(), self._meanwhile)
         return int(rows[0][0]) if rows else 0
 
     def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:

@@ -12,6 +12,7 @@ __all__ = ["Interruptible"]
 T = TypeVar("T")
 
 _REPEAT_S = 0.05
+_LONG_S = 0.02
 
 
 class Interruptible:
@@ -25,8 +26,12 @@ class Interruptible:
         self._interrupt = interrupt
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hanse-engine")
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], meanwhile: Callable[[], object] | None = None) -> T:
         """Do ``work``; from other threads than the main one, right there.
+
+        Args:
+            work: what to do.
+            meanwhile: what the main thread may do instead of only waiting, where the work takes long.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the work has ended, or never begins.
@@ -36,6 +41,8 @@ class Interruptible:
         task = _Task(work)
         try:
             self._worker.submit(task)
+            if meanwhile is not None and not task.ended.wait(_LONG_S):
+                meanwhile()
             return task.future.result()
         except KeyboardInterrupt:
             self._stop(task)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanse.collector import leave_quickly, patient
+from hanse.collector import hold, leave_quickly, release
 from hanse.engines.base import Engine
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
@@ -32,6 +33,12 @@ __all__ = ["Session"]
 
 
 leave_quickly()
+
+
+def _load_registry() -> None:
+    """What models need, and takes a tenth of a second: a table that takes long is for a model as a rule."""
+    for name in ("hanse.registry", "sqlalchemy.dialects.sqlite"):
+        import_module(name)
 
 
 class Session:
@@ -82,7 +89,11 @@ class Session:
             self.engine = spark_engine(self.workspace, spark, master, remote, memory_limit, threads)
         else:
             _check_engine(engine, spark=spark, master=master, remote=remote)
-            self.engine = DuckDB(self.workspace.warehouse, memory_limit=memory_limit, threads=threads)
+            self.engine = DuckDB(
+                self.workspace.warehouse, memory_limit=memory_limit, threads=threads, meanwhile=_load_registry
+            )
+        hold()
+        self._patient = True
         self.learner = Learner(self.engine)
         self._registry: Registry | None = None
         self._open_stream: weakref.ref[Stream] | None = None
@@ -98,6 +109,9 @@ class Session:
         self.engine.close()
         if self._registry is not None:
             self._registry.close()
+        if self._patient:
+            self._patient = False
+            release()
 
     @property
     def registry(self) -> Registry:
@@ -158,8 +172,7 @@ class Session:
             target = into if number == len(script) else None
             started = time.perf_counter()
             try:
-                with patient():
-                    outcome = statements.execute(self, statement, parameters, target, progress)
+                outcome = statements.execute(self, statement, parameters, target, progress)
             except KeyboardInterrupt:
                 raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
             except HanseError as error:
@@ -192,12 +205,12 @@ class Session:
         last.warnings = warnings
         return last
 
-    def load(self, table: str, files: Sequence[str | Path], *, replace: bool = True) -> int:
+    def load(self, table: str, files: str | Path | Sequence[str | Path], *, replace: bool = True) -> int:
         """Put parquet, csv or json files into a table.
 
         Args:
             table: its name.
-            files: of one format; read together, columns matched by name.
+            files: one, or several of one format; read together, columns matched by name.
             replace: whether a table of that name may be replaced.
 
         Returns:
@@ -208,7 +221,8 @@ class Session:
             EngineError: a file that cannot be read.
         """
         self._free_engine()
-        return self.engine.load(table, [Path(f) for f in files], replace=replace)
+        several = [files] if isinstance(files, str | Path) else files
+        return self.engine.load(table, [Path(f) for f in several], replace=replace)
 
     def register(self, table: str, rows: pa.Table | pa.RecordBatchReader | Any) -> None:
         """Make a temporary table of an Arrow table, or of a pandas or polars frame."""
