@@ -16,11 +16,7 @@ from hanse.statistics import FloatArray, Statistics
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MANY_SUMS", "DatabaseInUseError", "Engine", "empties_of", "observation_query", "statistics_of"]
-
-
-MANY_SUMS = 90
-"""More sums than these are many: their number is what a query's time grows with."""
+__all__ = ["DatabaseInUseError", "Engine", "empties_of", "observation_query", "statistics_of"]
 
 
 class DatabaseInUseError(WorkspaceError):
@@ -135,8 +131,7 @@ class Engine(Protocol):
 def observation_query(relation: str | e.Expression, observation: Observation) -> e.Expression:
     """One SELECT that computes an observation: a row for each cell that holds rows, and one for rows in no cell.
 
-    Those are grouped under -1 or NULL; they are filtered out, at the cost of a copy of all others, only where so many
-    sums are asked that these cost more.
+    Those are grouped under -1 or NULL and not filtered out, which would cost a copy of all others.
     """
     source = e.layered(relation, observation.let)
     columns: dict[str, e.Expression] = {}
@@ -145,10 +140,7 @@ def observation_query(relation: str | e.Expression, observation: Observation) ->
             columns[f"{name}_{i}"] = e.group_of(aggregate.function, value)
     if observation.cell is None:
         return e.select(source, columns)
-    celled = e.select_over(source, {"cell": observation.cell})
-    if len(columns) > MANY_SUMS:
-        celled = e.only(celled, e.at_least(e.column("cell"), e.integer(0)))
-    return e.select(celled, columns, [e.column("cell")])
+    return e.select(e.select_over(source, {"cell": observation.cell}), columns, [e.column("cell")])
 
 
 def empties_of(observation: Observation) -> list[float]:

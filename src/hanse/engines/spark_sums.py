@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hanse import expressions as e
-from hanse.engines.base import MANY_SUMS, empties_of, statistics_of
+from hanse.engines.base import empties_of, statistics_of
 from hanse.estimator import CrossProducts, Observation
 from hanse.statistics import Statistics
 
@@ -98,8 +98,6 @@ def sums_query(relation: str | e.Expression, observation: Observation) -> str:
     rows = e.layered(relation, observation.let)
     if observation.cell is not None:
         rows = e.select_over(rows, {"cell": observation.cell})
-        if sum(len(part.places) * len(part.groups) for part in parts) > MANY_SUMS:
-            rows = e.only(rows, e.at_least(e.column("cell"), e.integer(0)))
     return f"WITH {_ROWS} AS ({_written(e.everything(rows))}) {' UNION ALL '.join(selects)}"
 
 
