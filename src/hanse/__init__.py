@@ -49,22 +49,22 @@ def connect(
         UsageError: an unknown engine, arguments that do not fit it, or pyspark or Java that is missing.
         WorkspaceError: the workspace is locked, corrupt or cannot be written.
     """
-    from hanse.collector import patient
+    from hanse.collector import load
 
-    with patient():
-        from hanse.session import Session
+    load("hanse.session")
+    from hanse.session import Session
 
-        return Session(
-            workspace,
-            memory_limit=memory_limit,
-            threads=threads,
-            registry=registry,
-            federation=federation,
-            engine=engine,
-            spark=spark,
-            master=master,
-            remote=remote,
-        )
+    return Session(
+        workspace,
+        memory_limit=memory_limit,
+        threads=threads,
+        registry=registry,
+        federation=federation,
+        engine=engine,
+        spark=spark,
+        master=master,
+        remote=remote,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -5,48 +5,40 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import threading
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 
-__all__ = ["hold", "leave_quickly", "patient", "release"]
+__all__ = ["leave_quickly", "load", "patient"]
 
-_OBJECTS = 500_000
+_OBJECTS = 50_000
 """So many new objects make the collector look, instead of Python's 700."""
-
-_lock = threading.Lock()
-_threshold: list[int] = []  # Python's own, one for each who holds patience
-
-
-def hold() -> None:
-    """Be patient until :func:`release`, once for each time."""
-    with _lock:
-        now = gc.get_threshold()
-        _threshold.append(now[0])
-        gc.set_threshold(max(now[0], _OBJECTS) if now[0] else 0, *now[1:])
-
-
-def release() -> None:
-    """Undo one :func:`hold`; the last one gives Python its own threshold back.
-
-    All objects count as old then: the collector would otherwise look through them at once.
-    """
-    with _lock:
-        before = _threshold.pop()
-        if not _threshold:
-            if not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.set_threshold(before, *gc.get_threshold()[1:])
 
 
 @contextlib.contextmanager
 def patient() -> Iterator[None]:
-    """For as long as an import makes many lasting objects, or a silo many small syntax trees."""
-    hold()
+    """For as long as an import makes many lasting objects, or a statement, or a silo, many small syntax trees."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _OBJECTS) if before[0] else 0, *before[1:])
     try:
         yield
     finally:
-        release()
+        gc.set_threshold(*before)
+
+
+def load(*modules: str) -> None:
+    """Import large modules; what they make stays, so all objects count as old then, and are not looked at while young.
+
+    Where nothing is left to import, nothing is done: garbage must not grow old with every call.
+    """
+    if all(module in sys.modules for module in modules):
+        return
+    with patient():
+        for module in modules:
+            import_module(module)
+        if not gc.get_freeze_count():  # else somebody relies on what is frozen
+            gc.freeze()
+            gc.unfreeze()
 
 
 def leave_quickly() -> None:

@@ -76,7 +76,7 @@ class CrossProducts(Aggregate):
     """The upper triangle, row by row, of the sum of outer products: an engine may have a way of its own for many.
 
     Args:
-        values: (d,) plain columns; ``expressions`` are their d (d + 1) / 2 products.
+        values: (d,) short expressions, such as columns; ``expressions`` are their d (d + 1) / 2 products.
         weight: of each row; None for 1.
     """
 
@@ -85,7 +85,7 @@ class CrossProducts(Aggregate):
 
     @classmethod
     def of(cls, values: Sequence[Expression], weight: Expression | None = None) -> CrossProducts:
-        """Of these columns."""
+        """Of these values."""
         pairs = [multiply(a.copy(), b.copy()) for i, a in enumerate(values) for b in values[i:]]
         products = tuple(p if weight is None else multiply(weight.copy(), p) for p in pairs)
         return cls(products, (len(products),), "sum", tuple(values), weight)

@@ -7,9 +7,11 @@ first of them, for each model type unless it is about bad input, which is refuse
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from spark_session import drop_everything
@@ -43,6 +45,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+@contextlib.contextmanager
+def on_spark(spark: Any) -> Iterator[hanse.Session]:
+    """A session on Spark whose tables are gone with it."""
+    with hanse.connect(engine="spark", spark=spark) as opened:
+        yield opened
+        drop_everything(opened.engine)
+
+
+@pytest.fixture
+def shop(spark: Any) -> Iterator[hanse.Session]:
+    """A session for what is Spark's own."""
+    with on_spark(spark) as opened:
+        yield opened
+
+
 @pytest.fixture(params=ENGINES)
 def session(request: pytest.FixtureRequest) -> Iterator[hanse.Session]:
     """A session whose data and models are gone with it."""
@@ -50,10 +67,8 @@ def session(request: pytest.FixtureRequest) -> Iterator[hanse.Session]:
         with hanse.connect() as opened:
             yield opened
         return
-    spark = request.getfixturevalue("spark")
-    with hanse.connect(engine="spark", spark=spark) as opened:
+    with on_spark(request.getfixturevalue("spark")) as opened:
         yield opened
-        drop_everything(opened.engine)
 
 
 @pytest.fixture

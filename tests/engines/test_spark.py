@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from referee import register, scratch_tables, train
-from spark_session import drop_everything, missing_spark
+from spark_session import missing_spark
 
 import hanse
 from hanse.engines.spark import Spark
@@ -23,13 +23,6 @@ from hanse.errors import DataError, EngineError, UsageError, WorkspaceError
 
 REASON = missing_spark()
 needs_spark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-
-
-@pytest.fixture
-def shop(spark: Any) -> Iterator[hanse.Session]:
-    with hanse.connect(engine="spark", spark=spark) as opened:
-        yield opened
-        drop_everything(opened.engine)
 
 
 def blobs(rows: int = 200) -> Any:

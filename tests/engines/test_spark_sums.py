@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from referee import train
-from spark_session import drop_everything, missing_spark
 
 import hanse
 from hanse import expressions as e
 from hanse.engines.spark import Spark
 from hanse.estimator import Aggregate, CrossProducts, Observation
 
-REASON = missing_spark()
-needs_spark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
-
-@pytest.fixture
-def shop(spark: Any) -> Iterator[hanse.Session]:
-    with hanse.connect(engine="spark", spark=spark) as opened:
-        yield opened
-        drop_everything(opened.engine)
-
-
-@needs_spark
 @pytest.mark.parametrize(("features", "weighted"), [(5, True), (14, False), (14, True), (95, True)])
 def test_sums_are_those_of_numpy_however_many(shop: hanse.Session, features: int, weighted: bool) -> None:
     random = np.random.default_rng(5)
@@ -58,7 +45,6 @@ def test_sums_are_those_of_numpy_however_many(shop: hanse.Session, features: int
     assert np.all(found["greatest"][1] == -np.inf)
 
 
-@needs_spark
 def test_what_is_cached_is_not_cached_twice_and_stays_cached(
     spark: Any, shop: hanse.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

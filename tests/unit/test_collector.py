@@ -1,14 +1,16 @@
-"""Python's garbage collector is asked to look less often while a session is open, and only then."""
+"""Python's garbage collector is asked to look less often, and only for a while; what is imported counts as old."""
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import hanse
-from hanse.errors import UsageError
+from hanse.collector import load, patient
 
 
 @pytest.fixture(autouse=True)
@@ -19,27 +21,41 @@ def threshold() -> Iterator[tuple[int, int, int]]:
     gc.set_threshold(*before)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
-def test_the_last_session_to_close_gives_the_threshold_back(
-    order: tuple[int, int, int], threshold: tuple[int, int, int]
-) -> None:
-    sessions = [hanse.connect() for _ in order]
-    for number in order:
-        assert gc.get_threshold()[0] >= 100_000
-        assert gc.get_threshold()[1:] == threshold[1:]
-        sessions[number].close()
-        sessions[number].close()
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "a_large_module.py").write_text("made = [[n] for n in range(2000)]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "a_large_module"
+    sys.modules.pop("a_large_module", None)
+
+
+def is_old(item: object) -> bool:
+    return any(other is item for other in gc.get_objects(generation=2))
+
+
+def test_patience_ends(threshold: tuple[int, int, int]) -> None:
+    with patient():
+        assert gc.get_threshold() == (50_000, 11, 12)
     assert gc.get_threshold() == threshold
+    with hanse.connect() as session:
+        session.sql("SELECT 1").fetchall()
+        assert gc.get_threshold() == threshold
 
 
-def test_a_session_that_does_not_open_changes_nothing(threshold: tuple[int, int, int]) -> None:
-    with pytest.raises(UsageError):
-        hanse.connect(engine="none")
-    assert gc.get_threshold() == threshold
+def test_what_is_imported_counts_as_old_at_once(module: str) -> None:
+    load(module)
+    assert is_old(sys.modules[module].made)
+    assert gc.get_freeze_count() == 0
 
 
-def test_who_switched_the_collector_off_finds_it_so() -> None:
+def test_nothing_grows_old_where_all_is_imported(module: str) -> None:
+    load(module)
+    young = [object(), []]
+    load(module)
+    assert not is_old(young)
+
+
+def test_who_switched_the_collector_off_finds_it_so(module: str) -> None:
     gc.set_threshold(0, 11, 12)
-    with hanse.connect():
-        assert gc.get_threshold() == (0, 11, 12)
+    load(module)
     assert gc.get_threshold() == (0, 11, 12)

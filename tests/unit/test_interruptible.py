@@ -38,8 +38,13 @@ def test_the_main_thread_is_of_use_while_work_takes_long(interruptible: Interrup
     def long() -> bool:
         return helped.wait(60)
 
+    def failing() -> None:
+        helped.set()
+        raise OSError
+
     assert interruptible.run(long, helped.set)
-    assert interruptible.run(lambda: 1, lambda: None) == 1
+    helped.clear()
+    assert interruptible.run(long, failing)
 
 
 def test_ctrl_c_interrupts_the_work_and_waits_for_its_end(

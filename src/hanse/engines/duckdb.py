@@ -39,7 +39,7 @@ class DuckDB:
         threads: None leaves DuckDB's default, all cores.
         read_only: open the file for reading only.
         locked: from the first; see :meth:`lock`.
-        meanwhile: what may be done while a table that takes long is made; may be done again and again.
+        meanwhile: what is tried whenever a table takes long to make.
 
     Raises:
         WorkspaceError: the file is locked, corrupt or cannot be written.

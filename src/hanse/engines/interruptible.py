@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +32,8 @@ class Interruptible:
 
         Args:
             work: what to do.
-            meanwhile: what the main thread may do instead of only waiting, where the work takes long.
+            meanwhile: what the main thread may try instead of only waiting, where the work takes long; its errors are
+                dropped.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the work has ended, or never begins.
@@ -42,7 +44,8 @@ class Interruptible:
         try:
             self._worker.submit(task)
             if meanwhile is not None and not task.ended.wait(_LONG_S):
-                meanwhile()
+                with contextlib.suppress(Exception):
+                    meanwhile()
             return task.future.result()
         except KeyboardInterrupt:
             self._stop(task)

@@ -14,9 +14,19 @@ from hanse import expressions as e
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
 from hanse.engines.spark_start import OUT_OF_MEMORY_CODE, left_with
-from hanse.engines.spark_sums import statistics_from, sums_query
+from hanse.engines.spark_sums import SumsQuery
 from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
-from hanse.engines.spark_text import OUT_OF_MEMORY, backquoted, has_ended, is_cached, is_news, name_of, said, type_text
+from hanse.engines.spark_text import (
+    OUT_OF_MEMORY,
+    backquoted,
+    has_ended,
+    is_cached,
+    is_news,
+    name_of,
+    said,
+    type_text,
+    written,
+)
 from hanse.errors import CancelledError, DataError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
@@ -182,9 +192,10 @@ class Spark:
 
     def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
+        asked = SumsQuery(relation, observation)
         with self._translated():
-            rows = self._run(sums_query(relation, observation)).collect()
-        return statistics_from(observation, rows)
+            rows = self._run(asked.sql).collect()
+        return asked.statistics(rows)
 
     def every(self, relation: str, step: int) -> str | e.Expression:
         """The table itself, whatever the step: rows have no numbers here, and all of them tell more than a few."""
@@ -357,9 +368,8 @@ class Spark:
     # -- expressions ------------------------------------------------------------------------------
 
     def text(self, expression: e.Expression, *, copy: bool = True) -> str:
-        """An expression as Spark writes it; a division by zero is NULL by any setting."""
-        tree = e.divisions_by("try_divide", expression.copy() if copy else expression)
-        return e.written(tree, self.dialect, copy=False)
+        """An expression as Spark writes it; see :func:`hanse.engines.spark_text.written`."""
+        return written(expression, copy=copy)
 
     def parse(self, sql: str) -> Any:
         """A query, to stand in another one: as text, for reading it again could only lose something."""

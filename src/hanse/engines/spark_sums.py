@@ -16,10 +16,11 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.engines.base import empties_of, statistics_of
+from hanse.engines.spark_text import written
 from hanse.estimator import CrossProducts, Observation
 from hanse.statistics import Statistics
 
-__all__ = ["statistics_from", "sums_query"]
+__all__ = ["SumsQuery"]
 
 _MOST_SUMS = 90  # of a part: with its number and the cell below spark.sql.codegen.maxFields, which is 100
 _ROWS = "hanse_celled"
@@ -75,50 +76,47 @@ def _products(aggregate: CrossProducts, first: int) -> list[_Part]:
     return parts
 
 
-def sums_query(relation: str | e.Expression, observation: Observation) -> str:
-    """One query: rows for each cell that holds rows, and for rows in no cell.
+class SumsQuery:
+    """An observation as one query: rows for each cell that holds rows, and for rows in no cell.
 
-    Columns: the cell where there are any, the number of the row, whatever the cell, then some of the aggregates.
+    Its columns: the cell where there are any, the number of the row, whatever the cell, then some of the aggregates.
     """
-    parts = _parts(observation)
-    width = max(len(part.groups) for part in parts)
-    cell = [] if observation.cell is None else ["cell"]
-    selects, row = [], 0
-    for part in parts:
-        sums = [_written(e.as_double(group)) for group in part.groups]
-        sums += ["CAST(NULL AS DOUBLE)"] * (width - len(sums))
-        number, by, source = str(row), cell, _ROWS
-        if part.exploded:
-            factors = ", ".join(_written(value) for value in part.exploded)
-            number, by = f"{row} + {_PLACE}", [*cell, _PLACE]
-            source += f" LATERAL VIEW POSEXPLODE(ARRAY({factors})) AS {_PLACE}, {_FACTOR}"
-        grouped = f" GROUP BY {', '.join(by)}" if by else ""
-        selects.append(f"SELECT {', '.join([*cell, number, *sums])} FROM {source}{grouped}")
-        row += len(part.places)
-    rows = e.layered(relation, observation.let)
-    if observation.cell is not None:
-        rows = e.select_over(rows, {"cell": observation.cell})
-    return f"WITH {_ROWS} AS ({_written(e.everything(rows))}) {' UNION ALL '.join(selects)}"
 
+    def __init__(self, relation: str | e.Expression, observation: Observation) -> None:
+        self._observation = observation
+        parts = _parts(observation)
+        self._places = [row for part in parts for row in part.places]
+        width = max(len(part.groups) for part in parts)
+        cell = [] if observation.cell is None else ["cell"]
+        selects, row = [], 0
+        for part in parts:
+            sums = [written(e.as_double(group)) for group in part.groups]
+            sums += ["CAST(NULL AS DOUBLE)"] * (width - len(sums))
+            number, by, source = str(row), cell, _ROWS
+            if part.exploded:
+                factors = ", ".join(written(value) for value in part.exploded)
+                number, by = f"{row} + {_PLACE}", [*cell, _PLACE]
+                source += f" LATERAL VIEW POSEXPLODE(ARRAY({factors})) AS {_PLACE}, {_FACTOR}"
+            grouped = f" GROUP BY {', '.join(by)}" if by else ""
+            selects.append(f"SELECT {', '.join([*cell, number, *sums])} FROM {source}{grouped}")
+            row += len(part.places)
+        rows = e.layered(relation, observation.let)
+        if observation.cell is not None:
+            rows = e.select_over(rows, {"cell": observation.cell})
+        self.sql = f"WITH {_ROWS} AS ({written(e.everything(rows))}) {' UNION ALL '.join(selects)}"
 
-def _written(expression: e.Expression) -> str:
-    """As Spark writes it; a division by zero is NULL by any setting."""
-    return e.written(e.divisions_by("try_divide", expression.copy()), "spark", copy=False)
-
-
-def statistics_from(observation: Observation, rows: Sequence[Sequence[Any]]) -> Statistics:
-    """Statistics from the rows that :func:`sums_query` gave."""
-    empties = empties_of(observation)
-    celled = observation.cell is not None
-    places = [row for part in _parts(observation) for row in part.places]
-    found: dict[Any, list[float]] = {}
-    for given in rows:
-        cell, row, *values = given if celled else (None, *given)
-        here = found.setdefault(cell, list(empties))
-        if cell is not None:
-            here[0] = float(cell)
-        for i, value in zip(places[row], values, strict=False):  # a part with fewer sums is filled up
-            if i is not None and value is not None:
-                here[celled + i] = float(value)
-    columns = zip(*found.values(), strict=True) if found else [()] * len(empties)
-    return statistics_of(observation, [np.array(column, dtype=np.float64) for column in columns])
+    def statistics(self, rows: Sequence[Sequence[Any]]) -> Statistics:
+        """What the query's rows say."""
+        empties = empties_of(self._observation)
+        celled = self._observation.cell is not None
+        found: dict[Any, list[float]] = {}
+        for given in rows:
+            cell, row, *values = given if celled else (None, *given)
+            here = found.setdefault(cell, list(empties))
+            if cell is not None:
+                here[0] = float(cell)
+            for i, value in zip(self._places[row], values, strict=False):  # a part with fewer sums is filled up
+                if i is not None and value is not None:
+                    here[celled + i] = float(value)
+        columns = zip(*found.values(), strict=True) if found else [()] * len(empties)
+        return statistics_of(self._observation, [np.array(column, dtype=np.float64) for column in columns])

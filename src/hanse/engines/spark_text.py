@@ -6,9 +6,20 @@ import logging
 import re
 from typing import Any
 
+from hanse import expressions as e
 from hanse.errors import EngineError, HanseError
 
-__all__ = ["OUT_OF_MEMORY", "backquoted", "has_ended", "is_cached", "is_news", "name_of", "said", "type_text"]
+__all__ = [
+    "OUT_OF_MEMORY",
+    "backquoted",
+    "has_ended",
+    "is_cached",
+    "is_news",
+    "name_of",
+    "said",
+    "type_text",
+    "written",
+]
 
 OUT_OF_MEMORY = "OutOfMemoryError"
 """What Java calls it."""
@@ -31,6 +42,16 @@ def backquoted(sql: str) -> str:
         return match.group() if name is None else quoted(name.replace('""', '"'))
 
     return _QUOTED.sub(rewritten, sql)
+
+
+def written(expression: e.Expression, *, copy: bool = True) -> str:
+    """An expression as Spark writes it; a division by zero is NULL by any setting.
+
+    Args:
+        expression: what to write.
+        copy: whether it is still needed afterwards; writing may change it.
+    """
+    return e.written(e.divisions_by("try_divide", expression.copy() if copy else expression), "spark", copy=False)
 
 
 def quoted(name: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.errors import BindError, DataError
-from hanse.estimator import TARGET, WEIGHT, Aggregate, Family, Observation
+from hanse.estimator import TARGET, WEIGHT, Aggregate, CrossProducts, Family, Observation
 from hanse.models.logistic_model import LogisticModel
 from hanse.options import Flag, Only, Range, option
 from hanse.statistics import BoolArray, FloatArray, Statistics
@@ -158,14 +158,9 @@ class LogisticRegression:
         z = [e.column(f"z{j}") for j in range(d)]
         parts: list[e.Expression | None] = [None, *z]
         gradient = [self._weighted(_times(e.column("residual"), part)) for part in parts]
-        hessian = [
-            self._weighted(_times(_times(e.column("curvature"), parts[i]), parts[j]))
-            for i in range(d + 1)
-            for j in range(i, d + 1)
-        ]
         aggregates["loss"] = Aggregate((self._weighted(e.column("row_loss")),))
         aggregates["gradient"] = Aggregate(tuple(gradient), (d + 1,))
-        aggregates["hessian"] = Aggregate(tuple(hessian), (len(hessian),))
+        aggregates["hessian"] = CrossProducts.of([e.number(1.0), *z], self._weighted(e.column("curvature")))
         return Observation(aggregates, _layers(state, z))
 
     def _weighted(self, value: e.Expression) -> e.Expression:

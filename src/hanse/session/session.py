@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanse.collector import hold, leave_quickly, release
+from hanse.collector import leave_quickly, load, patient
 from hanse.engines.base import Engine
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
@@ -37,8 +36,7 @@ leave_quickly()
 
 def _load_registry() -> None:
     """What models need, and takes a tenth of a second: a table that takes long is for a model as a rule."""
-    for name in ("hanse.registry", "sqlalchemy.dialects.sqlite"):
-        import_module(name)
+    load("hanse.registry", "sqlalchemy.dialects.sqlite")
 
 
 class Session:
@@ -92,8 +90,6 @@ class Session:
             self.engine = DuckDB(
                 self.workspace.warehouse, memory_limit=memory_limit, threads=threads, meanwhile=_load_registry
             )
-        hold()
-        self._patient = True
         self.learner = Learner(self.engine)
         self._registry: Registry | None = None
         self._open_stream: weakref.ref[Stream] | None = None
@@ -109,14 +105,12 @@ class Session:
         self.engine.close()
         if self._registry is not None:
             self._registry.close()
-        if self._patient:
-            self._patient = False
-            release()
 
     @property
     def registry(self) -> Registry:
         """The workspace's models; opened when they are first needed."""
         if self._registry is None:
+            _load_registry()
             from hanse.registry import Registry
 
             self._registry = Registry.open(self._registry_target or self.workspace.registry)
@@ -172,7 +166,8 @@ class Session:
             target = into if number == len(script) else None
             started = time.perf_counter()
             try:
-                outcome = statements.execute(self, statement, parameters, target, progress)
+                with patient():
+                    outcome = statements.execute(self, statement, parameters, target, progress)
             except KeyboardInterrupt:
                 raise CancelledError("cancelled: this statement changed nothing").within(statement.position) from None
             except HanseError as error:
