@@ -32,6 +32,7 @@ from benchmarks.processes import ROOT
 from benchmarks.report import Measurement, Results, read, write
 
 _LEAST = 200_000
+"""The smallest size of the story: of what ``--most`` leaves, no contest may be empty."""
 
 MEASUREMENTS: dict[str, Callable[[Bench], Measurement]] = {
     "story": story.measure,
@@ -90,7 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_names, help=f"comma-separated, of {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs; goes to build/benchmarks")
     parser.add_argument("--render", action="store_true", help="measure nothing; write the page and its plots anew")
-    parser.add_argument("--most", type=int, help="leave out sizes of more events or rows than this")
+    parser.add_argument("--most", type=int, help="leave out the sizes of story and train_rows of more events or rows")
     parser.add_argument("--into", type=Path, help="folder that gets results.json, the page and its plots")
     parser.add_argument(
         "--scratch", type=Path, help="folder for up to 10 GB of data meanwhile; the system's by default"
@@ -103,7 +104,7 @@ def _arguments() -> argparse.Namespace:
     )
     arguments = parser.parse_args()
     if arguments.most is not None and arguments.most < _LEAST:
-        parser.error(f"--most {arguments.most}: need {_LEAST} or more, the smallest size of a contest")
+        parser.error(f"--most {arguments.most}: need {_LEAST} or more, the smallest size of the story")
     return arguments
 
 

@@ -12,6 +12,7 @@ from referee import train
 import hanse
 from hanse import expressions as e
 from hanse.engines.spark import Spark
+from hanse.engines.spark_kept import is_cached
 from hanse.estimator import Aggregate, CrossProducts, Observation
 
 
@@ -48,11 +49,15 @@ def test_sums_are_those_of_numpy_however_many(shop: hanse.Session, features: int
 def test_what_is_cached_is_not_cached_twice_and_stays_cached(
     spark: Any, shop: hanse.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    others = set(spark.sparkContext._jsc.getPersistentRDDs().keySet())  # of whoever was here before
     held: list[int] = []
     observe = Spark.observe
 
+    def cached() -> int:
+        return len(set(spark.sparkContext._jsc.getPersistentRDDs().keySet()) - others)
+
     def counted(engine: Spark, relation: Any, observation: Observation) -> Any:
-        held.append(spark.sparkContext._jsc.getPersistentRDDs().size())
+        held.append(cached())
         return observe(engine, relation, observation)
 
     monkeypatch.setattr(Spark, "observe", counted)
@@ -69,7 +74,33 @@ def test_what_is_cached_is_not_cached_twice_and_stays_cached(
             "OPTIONS (MODEL_TYPE = 'kmeans', NUM_CLUSTERS = 2) AS SELECT x0 + 1 AS x0, x1 FROM points"
         )
         assert set(held) == {2}
-        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
+        assert cached() == 1
     finally:
         spark.catalog.dropTempView("points")
+        frame.unpersist()
+
+
+@pytest.mark.parametrize(
+    ("query", "cached"),
+    [
+        ("SELECT * FROM shown", True),
+        ("SELECT b AS f0, a AS f1 FROM shown", True),
+        ("SELECT b FROM (SELECT a, b FROM shown) AS inner_", True),
+        ("SELECT a + 1 AS a, b FROM shown", False),
+        ("SELECT CAST(a AS DECIMAL(9, 2)) AS a FROM shown", False),
+        ("SELECT a FROM shown WHERE b > 3", False),
+        ("SELECT a, count(*) AS n FROM shown GROUP BY a", False),
+        ("SELECT a FROM shown CROSS JOIN (SELECT 1 AS one)", False),
+        ("SELECT a FROM shown LIMIT 5", False),
+        ("SELECT id FROM range(5)", False),
+    ],
+)
+def test_only_columns_of_a_cached_table_count_as_cached(spark: Any, query: str, cached: bool) -> None:
+    frame = spark.range(100).selectExpr("sqrt(id) AS a", "id % 7 * 1.5D AS b", "CAST(id AS STRING) AS c").cache()
+    frame.createOrReplaceTempView("shown")
+    try:
+        (plan,) = spark.sql(f"EXPLAIN FORMATTED {query}").collect()
+        assert is_cached(plan[0]) == cached
+    finally:
+        spark.catalog.dropTempView("shown")
         frame.unpersist()

@@ -90,5 +90,4 @@ def test_memory_and_journal_are_flat_in_the_number_of_rows(tmp_path: Path, strat
     many = held(tmp_path / "many", 300_000, strategy)
     if strategy == "one_shot":  # as many exchanges, whatever the rows are
         assert many[1] < few[1] * 1.05
-    assert many[0] < few[0] * 1.5 + 100_000
-    assert many[0] < 300_000 * 8  # not even one number of each row
+    assert many[0] < few[0] + 300_000 * 2  # bytes: not even a part of one number of each row

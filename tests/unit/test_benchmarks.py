@@ -237,6 +237,15 @@ def test_who_would_take_too_long_is_not_asked() -> None:
     }
 
 
+def test_sizes_above_the_most_are_left_out_and_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, False, None, most=2_000_000)
+    assert bench.small_enough((200_000, 2_000_000, 20_000_000)) == (200_000, 2_000_000)
+    assert list(bench.too_large((200_000, 2_000_000, 20_000_000), "events")) == [
+        "20,000,000 events were not measured this time."
+    ]
+    assert replace(bench, most=None).small_enough((20_000_000,)) == (20_000_000,)
+
+
 def test_who_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.npy")
     rows_of = tmp_path / "rows.npy"

@@ -1,4 +1,4 @@
-"""What a session loads before it needs it: nothing."""
+"""What a session loads for a statement: what it needs, and the registry while a table is made that takes long."""
 
 from __future__ import annotations
 

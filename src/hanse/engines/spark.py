@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hanse import expressions as e
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
+from hanse.engines.spark_kept import KeptRows
 from hanse.engines.spark_start import OUT_OF_MEMORY_CODE, left_with
 from hanse.engines.spark_sums import SumsQuery
 from hanse.engines.spark_tables import CatalogTables, FolderTables, ReadTables
@@ -20,7 +21,6 @@ from hanse.engines.spark_text import (
     OUT_OF_MEMORY,
     backquoted,
     has_ended,
-    is_cached,
     is_news,
     name_of,
     said,
@@ -65,7 +65,7 @@ class Spark:
         self._owned = owned
         self._read_only = read_only
         self._remote = type(session).__module__.startswith("pyspark.sql.connect")
-        self._kept: dict[str, Any] = {}
+        self._kept = KeptRows(session, self._run, remote=self._remote)
         self._temporary: dict[str, str] = {}
         self._ended = False
         logging.getLogger("SQLQueryContextLogger").disabled = True  # it prints every error that is raised here
@@ -82,10 +82,10 @@ class Spark:
     def close(self) -> None:
         """Let go of what was kept; a session that was made here is stopped."""
         with contextlib.suppress(Exception):  # the session may have died already
-            for name in list(self._kept):
-                self.forget(name)
-            for name in () if self._ended else self._temporary:
-                self._session.catalog.dropTempView(name)
+            if not self._ended:
+                self._kept.forget_all()
+                for name in self._temporary:
+                    self._session.catalog.dropTempView(name)
         self._tables.close()
         if self._owned:
             with contextlib.suppress(Exception):  # as above
@@ -312,32 +312,12 @@ class Spark:
     def keep(self, name: str, sql: str) -> None:
         """Cache a query's rows on the executors, under a name, until :meth:`forget`; not twice what is cached there."""
         with self._translated():
-            sql = self._typed(sql)
-            cached = None
-            if self._reads_cached(sql):  # one column more: with a view of the same, Spark would drop what is cached
-                frame = self._run(f"SELECT *, 0 AS {_SCRATCH}more FROM ({sql}) AS rows_")
-            else:
-                frame = cached = self._run(sql).persist()
-            frame.createOrReplaceTempView(name)
-        self._kept[name] = cached
-
-    def _reads_cached(self, sql: str) -> bool:
-        """Whether a query reads columns of a table that the user has cached, and does nothing else."""
-        if not self._remote and self._session.sparkContext._jsc.getPersistentRDDs().isEmpty():
-            return False  # there is no such table, which is found out at once
-        return is_cached("\n".join(str(row[0]) for row in self._run(f"EXPLAIN FORMATTED {sql}").collect()))
+            self._kept.keep(name, self._typed(sql))
 
     def forget(self, name: str) -> None:
-        """Let go of what :meth:`keep` kept; harmless where it is gone. What was cached before stays so."""
-        if name not in self._kept:
-            return
-        cached = self._kept.pop(name)
-        if self._ended:
-            return
-        with contextlib.suppress(Exception):  # the session may have died: then nothing is kept any more
-            self._session.catalog.dropTempView(name)
-            if cached is not None:
-                cached.unpersist()
+        """Let go of what :meth:`keep` kept; harmless where it is gone."""
+        if not self._ended:
+            self._kept.forget(name)
 
     def load(self, table: str, files: Sequence[Path], *, replace: bool) -> int:
         """Put files of one format into a table, columns matched by name; returns rows.

@@ -13,7 +13,6 @@ __all__ = [
     "OUT_OF_MEMORY",
     "backquoted",
     "has_ended",
-    "is_cached",
     "is_news",
     "name_of",
     "said",
@@ -87,25 +86,6 @@ _NAMES = {"integer": "INT", "long": "BIGINT", "short": "SMALLINT", "byte": "TINY
 
 def _field(name: str) -> str:
     return name if _PLAIN.match(name) else quoted(name)
-
-
-def is_cached(plan: str) -> bool:
-    """Whether a query reads columns of a table that Spark has cached, and does nothing else.
-
-    Args:
-        plan: as EXPLAIN FORMATTED shows it.
-    """
-    found = _CACHED.match(plan)
-    if found is None or found[1] is None:
-        return found is not None
-    projected = re.search(rf"^\({found[1]}\) Project.*\nOutput \[\d+\]: \[(.*)\]$", plan, re.MULTILINE)
-    return projected is not None and all(_RENAMED.fullmatch(column) for column in projected[1].split(", "))
-
-
-_CACHED = re.compile(
-    r"== Physical Plan ==\n(?:AdaptiveSparkPlan \(\d+\)\n\+- )?(?:(?:\* )?Project \((\d+)\)\n *\+- )?InMemoryTableScan "
-)
-_RENAMED = re.compile(r"\w+#\d+L?( AS \w+#\d+L?)?")
 
 
 def said(kind: str, message: str) -> HanseError:
