@@ -96,6 +96,21 @@ def test_mahalanobis_in_rounds_is_the_pooled_model(league: League) -> None:
     np.testing.assert_allclose(league.scores("usual"), league.scores("pooled"), rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("MODEL_TYPE = 'mahalanobis', TRIM = 0.2", "TRIM = 0.2 counts as 0.0 with STRATEGY = 'rounds'"),
+        ("MODEL_TYPE = 'ecod', NUM_BINS = 40", "NUM_BINS = 40 counts as 16 with STRATEGY = 'rounds'"),
+        ("MODEL_TYPE = 'mahalanobis', TRIM = 0", ""),
+        ("MODEL_TYPE = 'ecod'", ""),
+    ],
+)
+def test_an_option_that_rounds_cannot_follow_is_told(league: League, options: str, told: str) -> None:
+    warnings = league.train(f"{options}, STRATEGY = 'rounds'").warnings
+    found = [warning for warning in warnings if "counts as" in warning]
+    assert [warning.partition(":")[0] for warning in found] == ([told] if told else [])
+
+
 def test_ecod_in_rounds_is_near_the_pooled_model(league: League) -> None:
     """Bins that are too small to leave are counted in others, so that tails begin further in."""
     league.train("MODEL_TYPE = 'ecod', STRATEGY = 'rounds'")

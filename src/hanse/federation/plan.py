@@ -65,6 +65,7 @@ class Plan:
         options: the federated ones.
         scales: whether features are standardised over all silos first; ``(with_std, with_mean)``.
         label: the column that is learnt to be predicted; empty for none.
+        remarks: what the person who asked should know of it.
     """
 
     model: str
@@ -76,6 +77,7 @@ class Plan:
     options: FederatedOptions = field(default_factory=FederatedOptions)
     scales: tuple[bool, bool] | None = None
     label: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def family(self) -> Family:

@@ -53,13 +53,36 @@ def planned(
     label = _label(estimator, published.columns, given, statement)
     columns = [column for column in published.columns if column != label]
     features, scales = _features(statement, parameters, columns, label)
+    remarks: tuple[str, ...] = ()
     if options.strategy == "rounds":
-        estimator, _ = for_rounds(estimator)
+        asked = estimator
+        estimator, _ = for_rounds(asked)
+        remarks = tuple(_overruled(asdict(asked), asdict(estimator), given))
     ids = tuple(silo_id(record) for record in records)
     plan = Plan(
-        str(statement.name), published.relation, features, ids, estimator, asdict(estimator), options, scales, label
+        str(statement.name),
+        published.relation,
+        features,
+        ids,
+        estimator,
+        asdict(estimator),
+        options,
+        scales,
+        label,
+        remarks,
     )
     return plan, records
+
+
+def _overruled(asked: Mapping[str, Any], taken: Mapping[str, Any], given: Sequence[Given]) -> Iterator[str]:
+    """A sentence for each option of the statement that rounds cannot follow."""
+    keys = {g.key.lower() for g in given}
+    for name, value in asked.items():
+        if name in keys and value != taken[name]:
+            yield (
+                f"{name.upper()} = {value!r} counts as {taken[name]!r} with STRATEGY = 'rounds': "
+                "more would need cells too small to leave a silo"
+            )
 
 
 def _check_strategy(estimator: Any, options: FederatedOptions, given: Sequence[Given], position: Position) -> None:

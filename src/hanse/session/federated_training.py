@@ -200,8 +200,10 @@ def _artifact(
 
 
 def _remarks_of(plan: Plan, federated: Federated) -> Iterator[str]:
-    """What the model type itself has to say of its training."""
-    return plan.estimator.remarks(federated.numbers) if federated.numbers else iter(())
+    """What the plan and the model type themselves have to say of the training."""
+    yield from plan.remarks
+    if federated.numbers:
+        yield from plan.estimator.remarks(federated.numbers)
 
 
 def _basis(
