@@ -103,9 +103,9 @@ def _slower(measurements: Iterable[Measurement]) -> str:
             groups.setdefault(explain(slower), []).append(
                 (
                     f"[{slower.case}](#{_anchor(measurement.title)})",
-                    f"{slower.hanse} {seconds(slower.hanse_s)}".strip(),
+                    f"{slower.hanse} {'' if slower.ended else 'over '}{seconds(slower.hanse_s)}".strip(),
                     f"{slower.peer} {seconds(slower.peer_s)}",
-                    f"{slower.peer_s / slower.hanse_s:.3g}",
+                    f"{'' if slower.ended else 'under '}{slower.peer_s / slower.hanse_s:.3g}",
                 )
             )
     header = ("case", "Hanse", "peer", "times Hanse's")

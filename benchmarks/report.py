@@ -156,8 +156,9 @@ class Slower:
         case: what both did, as ``Training: 1,000,000 rows, 4 features, k = 8``.
         hanse: which Hanse, as ``Hanse on Spark``.
         peer: who was faster.
-        hanse_s: median seconds.
+        hanse_s: median seconds; of one that was stopped, how long it had.
         peer_s: median seconds.
+        ended: whether Hanse was not stopped.
     """
 
     case: str
@@ -165,6 +166,7 @@ class Slower:
     peer: str
     hanse_s: float
     peer_s: float
+    ended: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ LOOP = "NumPy loop"
 MLLIB_UNMOVED = f"{MLLIB}, rows as they are"
 
 _RUNS, _PATIENCE_S = 5, 40.0
+_TOO_LONG = ("did not end within", "expected to take")
+"""How the reasons read why a contender was left out for the time it takes."""
 _LARGE = 40_000_000
 """Numbers of a table that only one measurement uses: it is removed at once."""
 
@@ -127,7 +129,7 @@ def measure(bench: Bench) -> Measurement:
             ),
         ),
         charts=(_bars(size, bars),),
-        slower=tuple(s for cell in cells for s in _slower(cell, found[cell])),
+        slower=tuple(s for cell, contest in contests.items() for s in _slower(cell, contest)),
         skipped=(
             *((f"{OURS_ON_SPARK} and {MLLIB}: {missing}.",) if missing else ()),
             *(line for cell, c in contests.items() for line in left_out(str(cell), c)),
@@ -178,8 +180,15 @@ def _targets(cell: Cell, times: Mapping[str, Timing], contest: Contest) -> list[
     return [*wanted, Target(what, 1.0, dearer, at_least=False, unit="times its inertia")]
 
 
-def _slower(cell: Cell, times: Mapping[str, Timing]) -> list[Slower]:
-    return list(behind(f"Training: {cell}", {n: t for n, t in times.items() if n != MLLIB_UNMOVED}))
+def _slower(cell: Cell, contest: Contest) -> list[Slower]:
+    """Who was faster, and MLlib where Hanse on Spark was stopped."""
+    case = f"Training: {cell}"
+    times = {n: t for n, t in timings(contest).items() if n != MLLIB_UNMOVED}
+    found = list(behind(case, times))
+    why = contest.left_out.get(OURS_ON_SPARK, "")
+    if MLLIB in times and any(told in why for told in _TOO_LONG):
+        found.append(Slower(case, OURS_ON_SPARK, MLLIB, LIMIT_S, times[MLLIB].median_s, ended=False))
+    return found
 
 
 # -- three axes ---------------------------------------------------------------------------------
@@ -232,7 +241,7 @@ def _axis(bench: Bench, name: str, unit: str, cells: Sequence[Cell], values: Seq
         ),
         tables=(fitted, Table((unit, *_COLUMNS), tuple(table))),
         charts=(chart,),
-        slower=tuple(s for cell, times in zip(cells, shown, strict=True) for s in _slower(cell, times)),
+        slower=tuple(s for cell, contest in zip(cells, contests, strict=True) for s in _slower(cell, contest)),
         skipped=tuple(
             line for cell, contest in zip(cells, contests, strict=True) for line in left_out(str(cell), contest)
         ),

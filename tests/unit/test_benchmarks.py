@@ -36,6 +36,7 @@ from benchmarks.story import _targets as story_targets
 from benchmarks.story_plan import plan
 from benchmarks.train import Cell
 from benchmarks.train import _hopeless as hopeless
+from benchmarks.train import _slower as slower
 from benchmarks.trainers import numpy_train
 from hanse import demo
 
@@ -195,6 +196,25 @@ def test_hanse_on_spark_is_held_against_those_on_spark_alone() -> None:
         name: Timing((t,)) for name, t in {"Hanse": 2.0, "Hanse on Spark": 8.0, "NumPy": 3.0, "MLlib": 7.0}.items()
     }
     assert [(s.hanse, s.peer) for s in behind("1M", times)] == [("Hanse on Spark", "MLlib")]
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("it did not end within 300 s", True),
+        ("expected to take 400 s, by what it took at 1,000 rows", True),
+        ("the system killed it: most likely there was not enough memory", False),
+    ],
+)
+def test_mllib_is_ahead_where_hanse_on_spark_was_stopped(why: str, told: bool) -> None:
+    cell = Cell("customers", 1_000_000, features=64)
+    contest = Contest({"Hanse": _ran(20.0), "MLlib": _ran(60.0)}, {"Hanse on Spark": why})
+    case = "Training: 1,000,000 rows, 64 features, k = 3"
+    stopped = Slower(case, "Hanse on Spark", "MLlib", 300.0, 60.0, ended=False)
+    assert slower(cell, contest) == ([stopped] if told else [])
+    page = render(Results((replace(MEASUREMENT, slower=(stopped,)),)))
+    assert "| Hanse on Spark over 300 s | MLlib 60 s | under 0.2 |" in page
+    assert "Not explained" not in page
 
 
 def test_a_contest_without_hanse_is_no_contest() -> None:
