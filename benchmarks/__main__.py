@@ -91,7 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_names, help=f"comma-separated, of {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs; goes to build/benchmarks")
     parser.add_argument("--render", action="store_true", help="measure nothing; write the page and its plots anew")
-    parser.add_argument("--most", type=int, help="leave out the sizes of story and train_rows of more events or rows")
+    parser.add_argument("--most", type=int, help="leave out larger sizes: events of the story, rows of train_rows")
     parser.add_argument("--into", type=Path, help="folder that gets results.json, the page and its plots")
     parser.add_argument(
         "--scratch", type=Path, help="folder for up to 10 GB of data meanwhile; the system's by default"

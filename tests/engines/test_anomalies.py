@@ -462,13 +462,13 @@ def test_categorical_features(session: hanse.Session) -> None:
     assert found["feature_1"].tolist() == ["channel"]
 
 
-def test_sixteen_features(session: hanse.Session) -> None:
-    rows = np.random.default_rng(0).normal(size=(300, 16))
-    rows[0, 13] += 60
+def test_forty_features(session: hanse.Session) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 40))
+    rows[0, 17] += 60
     register(session, rows)
-    train(session, "m", 16, num_clusters=3, model_type="kmeans")
+    train(session, "m", 40, num_clusters=3, model_type="kmeans")
     (row,) = session.sql("SELECT * FROM explain_anomalies(m, 1, SELECT * FROM points, topk => 1)").df().itertuples()
-    assert (row.id, row.feature_1) == (0, "x13")
+    assert (row.id, row.feature_1) == (0, "x17")
 
 
 # -- models that score by themselves -----------------------------------------------------------
