@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +22,13 @@ __all__ = ["Memory", "secret_of"]
 
 _KEPT: Final = 32  # data sets of a relation that are remembered
 _MASKS: Final = 256  # merged cells over the same data
+_SEAL_BYTES: Final = hashlib.sha256().digest_size
 
 
 class Memory:
-    """Files in the silo's own folder, one pair for each relation and fingerprint.
+    """Files in the silo's own folder, one pair for each relation and fingerprint: a SHA-256, and the numbers it is of.
+
+    NumPy's own files begin with Python's text of a dict, and Python 3.11 cannot parse one on two threads at once.
 
     Args:
         folder: that its owner alone can read.
@@ -38,7 +40,7 @@ class Memory:
 
     def _made_path(self, relation: str, fingerprint: str, what: str) -> Path:
         name = hashlib.sha256(relation.encode()).hexdigest()[:16]
-        return self._folder / f"{name}-{fingerprint}.{what}.npy"
+        return self._folder / f"{name}-{fingerprint}.{what}"
 
     def close_to(self, relation: str, snapshot: Snapshot, min_changed: int) -> str:
         """The data that something was released from, if fewer customers than ``min_changed`` changed since, but some.
@@ -47,7 +49,7 @@ class Memory:
             its fingerprint, of the latest such; empty if there is none.
         """
         name = hashlib.sha256(relation.encode()).hexdigest()[:16]
-        found = sorted(self._folder.glob(f"{name}-*.digest.npy"), key=lambda p: p.stat().st_mtime, reverse=True)
+        found = sorted(self._folder.glob(f"{name}-*.digest"), key=lambda p: p.stat().st_mtime, reverse=True)
         for path in found:
             fingerprint = path.name.split("-")[1].split(".")[0]
             if snapshot.fingerprint == fingerprint:
@@ -61,20 +63,21 @@ class Memory:
         path = self._path(relation, snapshot.fingerprint, "digest")
         if os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return
-        _write(path, np.stack([snapshot.digest.key, snapshot.digest.rows]).astype(np.uint64))
+        _write(path, np.column_stack([snapshot.digest.key, snapshot.digest.rows]).astype(np.uint64))
         name = path.name.split("-")[0]
-        kept = sorted(self._folder.glob(f"{name}-*.digest.npy"), key=lambda p: p.stat().st_mtime, reverse=True)
+        kept = sorted(self._folder.glob(f"{name}-*.digest"), key=lambda p: p.stat().st_mtime, reverse=True)
         for old in kept[_KEPT:]:
             old.unlink(missing_ok=True)
-            Path(str(old).replace(".digest.", ".masks.")).unlink(missing_ok=True)
+            old.with_suffix(".masks").unlink(missing_ok=True)
 
     def masks(self, relation: str, snapshot: Snapshot) -> tuple[BoolArray, ...]:
         """The rows of each set of cells that were merged in an answer from the same data."""
         path = self._path(relation, snapshot.fingerprint, "masks")
         if not os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return ()
-        bits = np.load(path, allow_pickle=False)
-        return tuple(np.unpackbits(row, count=snapshot.meta.rows).astype(bool) for row in bits)
+        rows = snapshot.meta.rows
+        bits = _read(path, np.uint8, width=-(-rows // 8))
+        return tuple(np.unpackbits(row, count=rows).astype(bool) for row in bits)
 
     def add_masks(self, relation: str, snapshot: Snapshot, new: Sequence[BoolArray]) -> None:
         """Note cells that are merged; on disk when this returns.
@@ -95,17 +98,29 @@ class Memory:
 
 
 def _digest(path: Path) -> Digest:
+    pairs = _read(path, np.uint64, width=2)
+    return Digest(pairs[:, 0], pairs[:, 1])
+
+
+def _read(path: Path, kind: type[np.generic], width: int) -> npt.NDArray[Any]:
+    """(n, width) numbers that :func:`_write` wrote.
+
+    Raises:
+        HanseError: the file is damaged, or cannot be read.
+    """
     try:
-        key, rows = np.load(path, allow_pickle=False)
+        held = path.read_bytes()
+        seal, numbers = held[:_SEAL_BYTES], held[_SEAL_BYTES:]
+        if hashlib.sha256(numbers).digest() != seal:
+            raise ValueError("it is not what was written")
+        return np.frombuffer(numbers, dtype=kind).reshape(-1, width)
     except (OSError, ValueError) as error:
         raise HanseError(f"{path} cannot be read: {error}: restore it, or delete it and let nobody ask today") from None
-    return Digest(key, rows)
 
 
-def _write(path: Path, array: npt.NDArray[Any]) -> None:
-    held = io.BytesIO()
-    np.save(held, array, allow_pickle=False)
-    write_file(path, held.getvalue())
+def _write(path: Path, table: npt.NDArray[Any]) -> None:
+    numbers = table.tobytes()
+    write_file(path, hashlib.sha256(numbers).digest() + numbers)
 
 
 def secret_of(path: Path) -> bytes:
