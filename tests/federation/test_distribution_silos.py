@@ -121,6 +121,21 @@ def test_ecod_in_rounds_is_near_the_pooled_model(league: League) -> None:
 
 
 @every_type
+@pytest.mark.parametrize("contamination", [0.3, 0.1])
+def test_a_share_of_all_silos_rows_is_a_threshold(league: League, model_type: str, contamination: float) -> None:
+    """Within a few in a hundred, for the silos tell scores by cells."""
+    told = league.train(f"MODEL_TYPE = '{model_type}', STRATEGY = 'rounds'").warnings
+    assert not [warning for warning in told if "quantiles" in warning]
+    league.session.register(
+        "pool", pa.table(dict(zip(COLUMNS, np.concatenate(list(league.rows.values())).T, strict=True)))
+    )
+    found = league.session.sql(
+        f"SELECT is_anomaly FROM detect_anomalies(usual, 1, SELECT * FROM pool, contamination => {contamination})"
+    ).df()
+    assert found["is_anomaly"].mean() == pytest.approx(contamination, rel=0.25, abs=0.015)
+
+
+@every_type
 def test_one_shot_is_refused_with_the_cure(league: League, model_type: str) -> None:
     with pytest.raises(
         BindError, match=f"STRATEGY = 'one_shot' with MODEL_TYPE = '{model_type}'.*use STRATEGY = 'rounds'"

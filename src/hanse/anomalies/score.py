@@ -145,10 +145,15 @@ class ClusterScoring:
 
 @dataclass(frozen=True)
 class OwnScoring:
-    """Scores that a model gives itself: ``layered_scores(features)`` and ``contributions(features)``."""
+    """Scores that a model gives itself: ``scores(features)``, the same in layers, and ``contributions(features)``."""
 
     model: Any
     ordinary: tuple[int, ...] = ()
+
+    def score(self, features: Sequence[e.Expression]) -> e.Expression:
+        """``anomaly_score`` in one expression, without layers."""
+        found: e.Expression = self.model.scores(features)["anomaly_score"]
+        return found
 
     def over(self, features: Sequence[e.Expression]) -> Scored:
         """The scores over features."""

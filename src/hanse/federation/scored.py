@@ -11,7 +11,7 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.anomalies.basis import ScoreBasis
-from hanse.anomalies.score import ClusterScoring, scoring_of
+from hanse.anomalies.score import ClusterScoring, OwnScoring, scoring_of
 from hanse.artifact import Artifact
 from hanse.errors import HanseError
 from hanse.estimator import Model
@@ -112,8 +112,9 @@ def score_of(laid: Laid) -> e.Expression:
         scoring = scoring_of(laid.model, laid.basis.profile)
     except HanseError as error:
         raise RefusalError("artifact", "the model of the task gives no scores", detail=str(error)) from None
-    if not isinstance(scoring, ClusterScoring):
-        return scoring.over(laid.features).outputs["anomaly_score"]
+    if isinstance(scoring, OwnScoring):
+        return scoring.score(laid.features)
+    assert isinstance(scoring, ClusterScoring)  # there is no third kind
     at = list(laid.features)
     if scoring.model.distance_measure == "cosine":
         norm = e.root(e.total(e.square(x) for x in at))
