@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["QUICK", "drop_everything", "missing_spark", "start"]
+__all__ = ["QUICK", "cached_rows", "drop_everything", "missing_spark", "start"]
 
 QUICK = {
     "spark.driver.host": "127.0.0.1",
@@ -39,6 +39,11 @@ def missing_spark() -> str | None:
     if java is None or subprocess.run([java, "-version"], capture_output=True, check=False).returncode:
         return "there is no Java: install Java 17 and set JAVA_HOME (docs/spark.md)"
     return None
+
+
+def cached_rows(spark: Any) -> set[int]:
+    """The ids of all rows that Spark keeps; it gives none twice."""
+    return set(spark.sparkContext._jsc.getPersistentRDDs().keySet())
 
 
 def start(folder: Path, more: Mapping[str, str] | None = None) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from referee import train
+from spark_session import cached_rows
 
 import hanse
 from hanse import expressions as e
@@ -49,12 +50,12 @@ def test_sums_are_those_of_numpy_however_many(shop: hanse.Session, features: int
 def test_what_is_cached_is_not_cached_twice_and_stays_cached(
     spark: Any, shop: hanse.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = set(spark.sparkContext._jsc.getPersistentRDDs().keySet())  # of whoever was here before
+    others = cached_rows(spark)  # of whoever was here before
     held: list[int] = []
     observe = Spark.observe
 
     def cached() -> int:
-        return len(set(spark.sparkContext._jsc.getPersistentRDDs().keySet()) - others)
+        return len(cached_rows(spark) - others)
 
     def counted(engine: Spark, relation: Any, observation: Observation) -> Any:
         held.append(cached())
