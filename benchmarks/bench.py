@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Outcome, run
+from benchmarks.processes import Outcome, TooSlowError, run
 
 __all__ = ["LIMIT_S", "Bench", "Contender", "Contest"]
 
@@ -26,10 +26,12 @@ class Contest:
     Args:
         outcomes: of each contender's runs; at least one.
         left_out: why a contender has none, by name.
+        too_slow: who of those was left out for the time that it takes.
     """
 
     outcomes: dict[str, list[Outcome]]
     left_out: dict[str, str]
+    too_slow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Bench:
         """
         outcomes: dict[str, list[Outcome]] = {name: [] for name in contenders}
         left_out: dict[str, str] = {}
+        too_slow = set()
         for number in range(runs):
             for name, (contender, arguments) in contenders.items():
                 had = outcomes[name]
@@ -99,5 +102,8 @@ class Bench:
                     had.append(run(contender, limit_s, **arguments, **more))
                 except RuntimeError as error:
                     left_out[name] = str(error).strip().splitlines()[-1]
+                    if isinstance(error, TooSlowError):
+                        too_slow.add(name)
                     self.say(f"{name} is left out: {error}")
-        return Contest({name: found for name, found in outcomes.items() if name not in left_out}, left_out)
+        ended = {name: found for name, found in outcomes.items() if name not in left_out}
+        return Contest(ended, left_out, frozenset(too_slow))

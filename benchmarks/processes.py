@@ -59,7 +59,8 @@ def run(contender: Callable[..., dict[str, Any]], limit_s: float | None = None, 
     """Run a contender in a fresh process, whose BLAS chooses its own kernel and threads.
 
     Raises:
-        RuntimeError: it failed, and what it printed stands in the message; or it was stopped after ``limit_s``.
+        RuntimeError: it failed, and what it printed stands in the message.
+        TooSlowError: it was stopped after ``limit_s``.
     """
     with tempfile.TemporaryDirectory(prefix="hanse-contender-") as folder:
         answer = Path(folder) / "result.json"
@@ -71,11 +72,16 @@ def run(contender: Callable[..., dict[str, Any]], limit_s: float | None = None, 
         return Outcome(wall_s, peak_bytes + (result.get("java_peak_bytes") or 0), result)
 
 
+class TooSlowError(RuntimeError):
+    """A process that was stopped because it took too long."""
+
+
 def run_command(command: Sequence[str], limit_s: float | None = None) -> tuple[float, int]:
     """Run a command to its end; wall seconds and the most memory it held.
 
     Raises:
-        RuntimeError: it failed, and what it printed stands in the message; or it was stopped after ``limit_s``.
+        RuntimeError: it failed, and what it printed stands in the message.
+        TooSlowError: it was stopped after ``limit_s``.
     """
     environment = {key: value for key, value in os.environ.items() if key not in _STEERING}
     with tempfile.TemporaryFile() as printed:
@@ -89,7 +95,7 @@ def run_command(command: Sequence[str], limit_s: float | None = None) -> tuple[f
         wall_s = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if late.is_set():
-            raise RuntimeError(f"it did not end within {limit_s:g} s")
+            raise TooSlowError(f"it did not end within {limit_s:g} s")
         if process.returncode == -signal.SIGKILL:
             raise RuntimeError("the system killed it: most likely there was not enough memory")
         if process.returncode:

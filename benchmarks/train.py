@@ -21,8 +21,6 @@ LOOP = "NumPy loop"
 MLLIB_UNMOVED = f"{MLLIB}, rows as they are"
 
 _RUNS, _PATIENCE_S = 5, 40.0
-_TOO_LONG = ("did not end within", "expected to take")
-"""How the reasons read why a contender was left out for the time it takes."""
 _LARGE = 40_000_000
 """Numbers of a table that only one measurement uses: it is removed at once."""
 
@@ -70,21 +68,23 @@ def _contenders(bench: Bench, cell: Cell) -> dict[str, Contender]:
     return chosen
 
 
-def _contest(bench: Bench, cell: Cell, hopeless: Mapping[str, str]) -> Contest:
-    """All contenders on a cell but the hopeless; held once for all measurements."""
+def _contest(bench: Bench, cell: Cell, hopeless: Contest | None = None) -> Contest:
+    """All contenders on a cell but the hopeless, who were left out already; held once for all measurements."""
+    hopeless = hopeless or Contest({}, {})
     if cell not in bench.kept:
-        chosen = {name: c for name, c in _contenders(bench, cell).items() if name not in hopeless}
+        chosen = {name: c for name, c in _contenders(bench, cell).items() if name not in hopeless.left_out}
         runs = 2 if bench.quick else _RUNS
         found = bench.interleaved(chosen, runs, patience_s=5.0 if bench.quick else _PATIENCE_S, seeded=True)
-        bench.kept[cell] = Contest(found.outcomes, {**hopeless, **found.left_out})
+        left_out = {**hopeless.left_out, **found.left_out}
+        bench.kept[cell] = Contest(found.outcomes, left_out, hopeless.too_slow | found.too_slow)
         bench.say(f"train: {cell}: " + ", ".join(f"{n} {seconds(t.median_s)}" for n, t in timings(found).items()))
         if cell.numbers > _LARGE:
             prepare(bench.folder, cell.population, cell.rows, cell.features).remove()
     return bench.kept[cell]
 
 
-def _hopeless(last: Contest, before: Cell, cell: Cell) -> dict[str, str]:
-    """Who would take too long on a cell, by what it took on the one before, if it grows linearly."""
+def _hopeless(last: Contest, before: Cell, cell: Cell) -> Contest:
+    """Who was left out before, or would take too long on a cell if it grows linearly from the one before."""
     times = cell.numbers * cell.clusters / (before.numbers * before.clusters)
     expected = {name: times * timing.median_s for name, timing in timings(last).items()}
     told = {
@@ -92,7 +92,7 @@ def _hopeless(last: Contest, before: Cell, cell: Cell) -> dict[str, str]:
         for name, taken in expected.items()
         if taken > LIMIT_S and name != OURS
     }
-    return told | last.left_out
+    return Contest({}, told | last.left_out, last.too_slow | frozenset(told))
 
 
 def _inertia_rows(cell: Cell, case: str, contest: Contest) -> list[tuple[str, ...]]:
@@ -110,7 +110,7 @@ _COLUMNS = ("contender", "time", "times Hanse's", "inertia over Hanse's", "peak 
 def measure(bench: Bench) -> Measurement:
     """Both populations at one size."""
     cells = [replace(_centre(bench), population=population) for population in POPULATIONS]
-    contests = {cell: _contest(bench, cell, {}) for cell in cells}
+    contests = {cell: _contest(bench, cell) for cell in cells}
     size = cells[0].rows
     found = {cell: timings(contest) for cell, contest in contests.items()}
     first = statistics.median(o.result["first_s"] for c in contests.values() for o in c.outcomes[OURS])
@@ -185,8 +185,7 @@ def _slower(cell: Cell, contest: Contest) -> list[Slower]:
     case = f"Training: {cell}"
     times = {n: t for n, t in timings(contest).items() if n != MLLIB_UNMOVED}
     found = list(behind(case, times))
-    why = contest.left_out.get(OURS_ON_SPARK, "")
-    if MLLIB in times and any(told in why for told in _TOO_LONG):
+    if MLLIB in times and OURS_ON_SPARK in contest.too_slow:
         found.append(Slower(case, OURS_ON_SPARK, MLLIB, LIMIT_S, times[MLLIB].median_s, ended=False))
     return found
 
@@ -217,7 +216,7 @@ def measure_clusters(bench: Bench) -> Measurement:
 def _axis(bench: Bench, name: str, unit: str, cells: Sequence[Cell], values: Sequence[int]) -> Measurement:
     contests: list[Contest] = []
     for number, cell in enumerate(cells):
-        hopeless = _hopeless(contests[-1], cells[number - 1], cell) if contests else {}
+        hopeless = _hopeless(contests[-1], cells[number - 1], cell) if contests else None
         contests.append(_contest(bench, cell, hopeless))
     found = [timings(contest) for contest in contests]
     shown = [{n: t for n, t in times.items() if n != MLLIB_UNMOVED} for times in found]

@@ -146,6 +146,7 @@ def test_an_absent_store_is_named_or_stops_the_run(stores: League, run: Callable
     assert training.ended() == 1
     assert "silo west took no part: no answer within 4 s" in training.log.text
     assert "quorum missed: 2 of 3 silos take part, need 3 (west: no answer within 4 s)" in training.log.text
+    assert ": start those that do not answer, or set QUORUM lower; no model was registered" in training.log.text
     assert "Traceback" not in training.log.text
     with hanse.connect(tmp_path / "w") as session:
         assert [row[1] for row in session.sql("SHOW MODELS").fetchall()] == ["met"]

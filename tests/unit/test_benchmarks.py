@@ -202,13 +202,13 @@ def test_hanse_on_spark_is_held_against_those_on_spark_alone() -> None:
     ("why", "told"),
     [
         ("it did not end within 300 s", True),
-        ("expected to take 400 s, by what it took at 1,000 rows", True),
         ("the system killed it: most likely there was not enough memory", False),
     ],
 )
 def test_mllib_is_ahead_where_hanse_on_spark_was_stopped(why: str, told: bool) -> None:
     cell = Cell("customers", 1_000_000, features=64)
-    contest = Contest({"Hanse": _ran(20.0), "MLlib": _ran(60.0)}, {"Hanse on Spark": why})
+    stopped_ones = frozenset({"Hanse on Spark"} if told else ())
+    contest = Contest({"Hanse": _ran(20.0), "MLlib": _ran(60.0)}, {"Hanse on Spark": why}, stopped_ones)
     case = "Training: 1,000,000 rows, 64 features, k = 3"
     stopped = Slower(case, "Hanse on Spark", "MLlib", 300.0, 60.0, ended=False)
     assert slower(cell, contest) == ([stopped] if told else [])
@@ -251,10 +251,12 @@ def test_who_does_not_end_is_stopped() -> None:
 def test_who_would_take_too_long_is_not_asked() -> None:
     small, large = Cell("customers", 1_000_000), Cell("customers", 10_000_000, clusters=6)
     contest = Contest({"Hanse": _ran(400.0), "loop": _ran(16.0), "quick": _ran(14.0)}, {"MLlib": "no memory"})
-    assert hopeless(contest, small, large) == {
+    told = hopeless(contest, small, large)
+    assert told.left_out == {
         "loop": "expected to take 320 s, by what it took at 1,000,000 rows, 4 features, k = 3",
         "MLlib": "no memory",
     }
+    assert told.too_slow == {"loop"}
 
 
 def test_sizes_above_the_most_are_left_out_and_told(tmp_path: Path) -> None:
@@ -282,6 +284,14 @@ def test_who_fails_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
     assert [len(found) for found in contest.outcomes.values()] == [1], "patience is at an end after one run"
     assert contest.outcomes["loop"][0].result["inertia"] == pytest.approx(1.0)
     assert contest.left_out == {"broken": f"FileNotFoundError: [Errno 2] No such file or directory: '{missing}'"}
+    assert contest.too_slow == frozenset()
+
+
+def test_who_takes_too_long_is_stopped_and_told_apart(tmp_path: Path) -> None:
+    missing = {"array": str(tmp_path / "missing.npy"), "clusters": 2}
+    contest = Bench(tmp_path, True, None).interleaved({"loop": (numpy_train, missing)}, 1, limit_s=0.01)
+    assert contest.left_out == {"loop": "it did not end within 0.01 s"}
+    assert contest.too_slow == {"loop"}
 
 
 def test_the_loop_finds_the_clusters_that_scikit_learn_finds(tmp_path: Path) -> None:

@@ -163,9 +163,14 @@ class Coordinator:
         if len(self.active) >= self.plan.quorum:
             return
         named = "; ".join(f"{silo}: {why}" for silo, why in self.lost.items())
+        cures = []
+        if not self.silent.isdisjoint(self.lost):
+            cures.append("start those that do not answer")
+        if not self.silent.issuperset(self.lost):
+            cures.append("ask the owners of those that do, for their ledgers say more")
         raise FederationError(
             f"quorum missed: {len(self.active)} of {len(self.plan.silos)} silos take part, need {self.plan.quorum} "
-            f"({named}): start them, or set QUORUM lower; no model was registered"
+            f"({named}): {', '.join(cures)}, or set QUORUM lower; no model was registered"
         )
 
     def _task(self, kind: Kind, round_: int, silo: str, fields: Mapping[str, Any]) -> Task:
