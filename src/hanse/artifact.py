@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hanse.decoding import decoded
 from hanse.errors import ArtifactError
 
 __all__ = ["LIMIT_BYTES", "SCHEMA_VERSION", "Artifact", "ModelInfo"]
@@ -93,7 +94,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check_size(raw, where)
         _check_version(raw, where)
         try:
-            artifact = msgspec.json.decode(raw, type=cls)
+            artifact = decoded(raw, cls)
         except msgspec.ValidationError as error:
             raise ArtifactError(f"{where}: {_plain(error)}; {_EXPORT_AGAIN}") from None
         except (ValueError, RecursionError) as error:
@@ -169,7 +170,7 @@ def _check_size(data: bytes, what: str) -> None:
 def _check_version(raw: bytes, where: str) -> None:
     """Judge the version before the fields, since a newer Hanse may well have other fields."""
     try:
-        version = msgspec.json.decode(raw, type=_Header).schema_version
+        version = decoded(raw, _Header).schema_version
     except msgspec.ValidationError as error:
         raise ArtifactError(f"{where} is not a model: {_plain(error)}; {_EXPORT_AGAIN}") from None
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from hanse.decoding import decoded
+
 __all__ = [
     "KINDS",
     "PROTOCOL",
@@ -151,7 +153,7 @@ def decode(data: bytes, kind: type[Task] | type[Reply]) -> Any:
     Raises:
         ValueError: not JSON, a field that is missing, unknown or of another type, or another protocol version.
     """
-    message = msgspec.json.decode(data, type=kind)
+    message = decoded(data, kind)
     if message.protocol != PROTOCOL:
         raise ValueError(f"protocol version {message.protocol}: this Hanse speaks version {PROTOCOL}")
     return message

@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hanse.artifact import Artifact, ModelInfo
+from hanse.decoding import decoded
 from hanse.errors import (
     ArtifactError,
     ModelExistsError,
@@ -270,7 +271,7 @@ class Registry:
 
     def _info(self, row: sa.Row[Any]) -> ModelInfo:
         try:
-            header = msgspec.json.decode(row.header, type=_Header)
+            header = decoded(row.header, _Header)
         except (ValueError, RecursionError) as error:
             raise ArtifactError(
                 f"model {row.name} version {row.version} in registry {self._database.where} is damaged "

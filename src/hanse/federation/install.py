@@ -12,6 +12,7 @@ import msgspec
 
 from hanse.anomalies.basis import ScoreBasis
 from hanse.artifact import Artifact
+from hanse.decoding import decoded
 from hanse.errors import HanseError, UsageError, nearest
 from hanse.federation.config import SiloConfig
 from hanse.federation.refusals import RefusalError
@@ -139,7 +140,7 @@ class Installer:
     def _taken(self) -> dict[str, str]:
         if not self._installed.exists():
             return {}
-        return msgspec.json.decode(read_file(self._installed, limit_bytes=_LIMIT_BYTES), type=dict[str, str])
+        return decoded(read_file(self._installed, limit_bytes=_LIMIT_BYTES), dict[str, str])
 
     def _note(self, taken: dict[str, str], name: str, artifact: Artifact) -> None:
         taken[name.lower()] = hashlib.sha256(artifact.to_json()).hexdigest()

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
+from hanse.decoding import decoded
 from hanse.errors import FederationError, RegistryError, nearest
 from hanse.messages import Reply, decode, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
@@ -110,7 +111,7 @@ class Journal:
         """All of them, by name."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(silo).order_by(silo.c.name_key)).all()
-        return [SiloRecord(r.name, msgspec.json.decode(r.options), r.created) for r in rows]
+        return [SiloRecord(r.name, decoded(r.options, dict[str, Any]), r.created) for r in rows]
 
     def find_silo(self, name: str) -> SiloRecord:
         """One of them.
@@ -165,7 +166,7 @@ class Journal:
             row = connection.execute(query.order_by(federated_run.c.created.desc()).limit(1)).first()
         if row is None:
             return None
-        parameters = msgspec.json.decode(row.parameters)
+        parameters = decoded(row.parameters, dict[str, Any])
         return Run(row.run_id, row.model, row.statement, parameters, row.status, row.created)
 
     # -- replies ------------------------------------------------------------------------------

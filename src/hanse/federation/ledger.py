@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from hanse.decoding import decoded
 from hanse.errors import WorkspaceError
 
 __all__ = ["GENESIS", "Entry", "Ledger", "file_lock", "follows", "parsed"]
@@ -297,7 +298,7 @@ def parsed(line: bytes) -> tuple[Entry, str]:
     if not tail.startswith(b',"hash":"') or hashlib.sha256(body).hexdigest() != hash_:
         raise ValueError("the entry was changed: its hash does not agree")
     try:
-        entry = msgspec.json.decode(body, type=Entry)
+        entry = decoded(body, Entry)
     except msgspec.MsgspecError as error:
         raise ValueError(f"the entry cannot be read: {error}") from None
     if hashlib.sha256(entry.payload.encode()).hexdigest() != entry.payload_sha256 and entry.payload:

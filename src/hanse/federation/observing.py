@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hanse.decoding import decoded
 from hanse.errors import HanseError
 from hanse.estimator import Observation
 from hanse.federation.asking import estimator_for, label_of
@@ -51,11 +52,11 @@ _plain = msgspec.json.Encoder(order="deterministic").encode
 
 @functools.lru_cache(maxsize=2)  # a round's; one more, where two runs take turns
 def _observed(model_type: str, options: bytes, state: bytes, d: int) -> Observed:
-    estimator: Any = estimator_for(model_type, msgspec.json.decode(options))
+    estimator: Any = estimator_for(model_type, decoded(options, dict[str, Any]))
     label = label_of(estimator)
     inner = [f"f{i}" for i in range(d)]
     try:
-        given = state_from_plain(type(estimator.start(inner)), msgspec.json.decode(state))
+        given = state_from_plain(type(estimator.start(inner)), decoded(state, dict[str, Any]))
         _check_state(given, d)
         if hasattr(given, "features"):
             given = dataclasses.replace(given, features=tuple(inner))

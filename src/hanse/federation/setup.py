@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from hanse.decoding import decoded
 from hanse.errors import HanseError, UsageError, nearest
 from hanse.federation import setup_texts as texts
 from hanse.federation.certificates import Authority, Pair
@@ -283,7 +284,7 @@ def _opened(directory: str | Path) -> tuple[Path, _Manifest]:
     if not (folder / _MANIFEST).is_file():
         raise UsageError(f"{directory} holds no federation (no {_MANIFEST}): hanse federation init makes one")
     try:
-        return folder, msgspec.json.decode(read_file(folder / _MANIFEST, limit_bytes=_LIMIT_BYTES), type=_Manifest)
+        return folder, decoded(read_file(folder / _MANIFEST, limit_bytes=_LIMIT_BYTES), _Manifest)
     except (msgspec.MsgspecError, HanseError) as error:
         raise UsageError(f"{folder / _MANIFEST} cannot be read: {error}: restore it from a backup") from None
 

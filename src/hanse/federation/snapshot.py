@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse import expressions as e
+from hanse.decoding import decoded
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import HanseError
 from hanse.federation.config import Publish, SiloConfig
@@ -83,7 +84,7 @@ class Snapshot:
         self.path = path
         self.publish = publish
         self.engine = DuckDB(path, read_only=True)
-        self.meta = msgspec.json.decode(str(self.engine.rows("SELECT text FROM meta")[0][0]), type=_Meta)
+        self.meta = decoded(str(self.engine.rows("SELECT text FROM meta")[0][0]), _Meta)
         if self.meta.rows <= _ONE_THREAD_ROWS:
             self.engine.execute("SET threads = 1")
         self.engine.lock()

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from hanse.artifact import LIMIT_BYTES
+from hanse.decoding import converted, decoded
 from hanse.errors import ArtifactError
 from hanse.statistics import FloatArray
 from hanse.workspace import read_file
@@ -100,7 +101,7 @@ class Folder:
 
     def _decoded(self, part: Path, data: bytes, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(data.splitlines()[0], type=kind)
+            return decoded(data.splitlines()[0], kind)
         except msgspec.ValidationError as error:
             raise ArtifactError(f"{part}: {error}: {_SAVE_AGAIN}") from None
         except (ValueError, RecursionError) as error:
@@ -122,7 +123,7 @@ class Folder:
         found: list[T] = []
         for part in parts:
             try:
-                found += msgspec.convert(_table(part, _read(part)), type=list[kind])  # type: ignore[valid-type]
+                found += converted(_table(part, _read(part)), list[kind])  # type: ignore[valid-type]
             except msgspec.ValidationError as error:
                 raise ArtifactError(f"{part}: {error}: {_SAVE_AGAIN}") from None
         if not found:

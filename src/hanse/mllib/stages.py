@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from hanse.decoding import converted
 from hanse.errors import UnsupportedError
 from hanse.mllib.folder import Folder, Vector
 from hanse.transforms.base import Fitted
@@ -94,7 +95,7 @@ class Stage:
         """
         value = self.parameters.get(name, default)
         try:
-            return msgspec.convert(value, type=kind)
+            return converted(value, kind)
         except msgspec.ValidationError as error:
             raise self.folder.damaged(f"{self.name}: {name} = {value!r:.60} ({error})") from None
 

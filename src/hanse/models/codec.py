@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import numpy as np
 
+from hanse.decoding import converted
 from hanse.errors import ShapeError, nearest
 
 __all__ = ["state_from_plain", "state_to_plain"]
@@ -36,7 +37,7 @@ def state_from_plain(kind: type[Any], data: Any) -> Any:
     for where, held, unknown in _unknown(kind, data, "state"):
         raise ShapeError(f"this is no {kind.__name__}: unknown field {where}.{unknown!s:.60}: {nearest(unknown, held)}")
     try:
-        return msgspec.convert(data, type=kind, dec_hook=_decode)
+        return converted(data, kind, _decode)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise ShapeError(f"this is no {kind.__name__}: {error}") from None
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import msgspec
 import numpy as np
 
 from hanse import expressions as e
+from hanse.decoding import converted
 from hanse.errors import ArtifactError
 from hanse.estimator import Family, OutputKind
 from hanse.models.clusters import Cluster, cluster_from_json, described
@@ -105,7 +105,7 @@ class KMeansModel:
             clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
             origin = np.array([float(x) for x in data["origin"]])
             measure = geometry_of(data["distance_measure"]).name
-            ties = msgspec.convert(data.get("ties", "coordinates"), type=Ties)
+            ties: Ties = converted(data.get("ties", "coordinates"), Ties)  # type: ignore[arg-type]  # a special form
             model = cls(features, clusters, origin, measure, str(data["prediction_col"]), ties)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"kmeans model: {error!r} is missing or wrong") from error

@@ -228,11 +228,14 @@ def _signed(data: bytes, senders: Keyring) -> tuple[PublicKey, bytes]:
     return sender, body
 
 
+_LABEL: Final = msgspec.msgpack.Decoder(Label)  # made now: no two threads may learn the type at once
+
+
 def _labelled(body: bytes) -> tuple[Label, bytes, bytes]:
     """The label, its bytes, and what is sealed."""
     end = _LENGTH.size + _LENGTH.unpack_from(body)[0]
     try:
-        return msgspec.msgpack.decode(body[_LENGTH.size : end], type=Label), body[:end], body[end:]
+        return _LABEL.decode(body[_LENGTH.size : end]), body[:end], body[end:]
     except (msgspec.MsgspecError, ValueError):
         raise EnvelopeError("corrupted", "the label cannot be read") from None
 
