@@ -24,7 +24,6 @@ from hanse.collector import patient
 from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal, Run
-from hanse.federation.observing import observed
 from hanse.federation.plan import FederatedOptions, Plan
 from hanse.federation.silo import Silo
 from hanse.messages import encode
@@ -235,14 +234,13 @@ def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterato
 
         def ask(number: int) -> float:
             begin = time.perf_counter()
-            asked = _fields(number)
-            replies = asking.exchange("observe", payload={"scaler": None}, **asked)
-            asking.total(replies, observed(**asked, d=len(FEATURES)).observation)
+            asking.observe(payload={"scaler": None}, **_fields(number))
             took = time.perf_counter() - begin
-            assert len(replies) == len(names), asking.lost
+            assert not asking.lost, asking.lost
             return took
 
-        yield ask
+        with journal.busy():
+            yield ask
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +33,10 @@ class Measured:
     def silos(self) -> Sequence[str]:
         return sorted(self._agents)
 
-    def ask(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def ask(
+        self, tasks: Mapping[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Reply]:
+        del meanwhile  # the coordinator does it afterwards, while no silo works
         for silo, task in tasks.items():
             self.note()
             reply = self._agents[silo].answer(task)

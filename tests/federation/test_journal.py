@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -39,6 +42,54 @@ def test_the_last_run_is_the_last_training_not_the_last_evaluation(journal: Jour
     found = journal.last_run("g")
     assert found is not None
     assert found.status == "failed"
+
+
+def test_while_rounds_follow_one_another_the_journal_of_sqlite_stays(journal: Journal, tmp_path: Path) -> None:
+    """And is gone afterwards, also where another session, which removes it at each commit, has written meanwhile."""
+    begin(journal, "a", 1, STATEMENT, "open")
+    beside = tmp_path / "w" / "registry.sqlite-journal"
+    with journal.busy():
+        for number in range(3):
+            with journal.recording("a" * 32, number, "moments", 1) as record:
+                record("x", reply("x", 1.0))
+            assert beside.stat().st_size > 0
+            with hanse.connect(tmp_path / "w") as other:
+                assert len(other.federation.journal.replies("a" * 32)) == number + 1
+                begin(other.federation.journal, "bcd"[number], 2 + number, STATEMENT, "open")
+            assert not beside.exists()
+        journal.finish("a" * 32, "done")
+        assert beside.exists()
+    assert not beside.exists()
+    with hanse.connect(tmp_path / "w") as other:
+        assert sorted(other.federation.journal.replies("a" * 32)) == [0, 1, 2]
+    journal.finish("a" * 32, "failed")
+    assert not beside.exists()
+
+
+def test_a_process_that_is_killed_between_rounds_leaves_a_whole_registry(tmp_path: Path) -> None:
+    with hanse.connect(tmp_path / "w") as session:
+        begin(session.federation.journal, "a", 1, STATEMENT, "open")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "w")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    beside = tmp_path / "w" / "registry.sqlite-journal"
+    assert beside.exists()
+    with hanse.connect(tmp_path / "w") as session:
+        assert list(session.federation.journal.replies("a" * 32)) == [0]
+        session.federation.journal.finish("a" * 32, "done")
+    assert not beside.exists()
+
+
+KILLED = """
+import os, signal, sys
+import hanse
+from hanse.messages import Reply
+
+journal = hanse.connect(sys.argv[1]).federation.journal
+with journal.busy():
+    with journal.recording("a" * 32, 0, "moments", 1) as record:
+        record("x", Reply(run="a" * 32, round=0, silo="x", task_hash="", status="ok"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def reply(silo: str, count: float) -> Reply:

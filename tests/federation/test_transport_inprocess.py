@@ -10,6 +10,7 @@ from federation_support import WAIT_S, echo, names, task
 
 from hanse.errors import DataError, UsageError
 from hanse.transports.inprocess import InProcess
+from hanse.transports.together import Together
 
 
 @pytest.fixture
@@ -46,6 +47,29 @@ def test_replies_come_as_they_are_ready_and_the_deadline_ends_the_wait(transport
     go.set()
     (reply,) = silos.ask({"quick": task("quick", 1)}, WAIT_S)  # the late answer does not come up here
     assert (reply.silo, reply.round) == ("quick", 1)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_time_of_waiting_may_be_used(transport, apart):
+    """Once, by the thread that waits, while all silos work; also where they are reached in several ways."""
+    began, go = threading.Semaphore(0), threading.Event()
+    asked = {"a": task("a"), "b": task("b")}
+
+    def slow(one):
+        began.release()
+        assert go.wait(WAIT_S)
+        return echo(one)
+
+    def meanwhile():
+        used.append(threading.current_thread())
+        for _ in asked:
+            assert began.acquire(timeout=WAIT_S)
+        go.set()
+
+    used = []
+    every = Together([transport({"a": slow}), transport({"b": slow})]) if apart else transport({"a": slow, "b": slow})
+    assert names(list(every.ask(asked, WAIT_S, meanwhile))) == ["a", "b"]
+    assert used == [threading.current_thread()]
 
 
 def test_an_unknown_silo_is_told_before_anybody_is_asked(transport):

@@ -24,6 +24,32 @@ def test_every_silo_is_asked_and_answers(broker, coordinator, serving):
     assert coordinator.diagnostics.counts["accepted"] == 2
 
 
+def test_the_time_of_waiting_is_used_when_all_tasks_are_on_their_way(broker, coordinator, silo_process):
+    """Each silo has its task by then, and answers when the coordinator's own work is done."""
+    silos = [silo_process(name, "ask").ready() for name in ("a", "b")]
+    used = []
+
+    def meanwhile():
+        used.append(threading.current_thread())
+        for silo in silos:
+            silo.out.wait("task 0")
+            silo.proceed()
+
+    assert names(list(coordinator.ask({name: task(name) for name in ("a", "b")}, WAIT_S, meanwhile))) == ["a", "b"]
+    assert used == [threading.current_thread()]
+
+
+def test_what_goes_wrong_in_the_time_of_waiting_ends_the_question(broker, coordinator, serving):
+    serving("a")
+
+    def meanwhile():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(coordinator.ask({"a": task("a")}, WAIT_S, meanwhile))
+    assert names(list(coordinator.ask({"a": task("a", 1)}, WAIT_S))) == ["a"]
+
+
 def test_many_rounds_use_one_connection(broker, coordinator, serving):
     serving("a")
     for round_ in range(20):

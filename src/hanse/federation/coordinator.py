@@ -7,12 +7,14 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
 from hanse.federation.checks import part_of, statistics_from
 from hanse.federation.journal import Journal
+from hanse.federation.observing import observed
 from hanse.federation.plan import Plan
 from hanse.messages import Kind, Reply, Task, task_hash
 from hanse.statistics import Statistics
@@ -70,6 +72,7 @@ class Coordinator:
         *,
         only: list[str] | None = None,
         each: Mapping[str, Mapping[str, Any]] | None = None,
+        meanwhile: Callable[[], object] | None = None,
         **fields: Any,
     ) -> dict[str, Reply]:
         """Ask every active silo for one thing and wait for the answers.
@@ -78,6 +81,7 @@ class Coordinator:
             kind: of the task.
             only: fewer silos.
             each: by silo fields that differ.
+            meanwhile: what there is to do while silos answer; a transport may leave it out.
             fields: of the task: ``state``, ``payload`` ...
 
         Returns:
@@ -91,7 +95,7 @@ class Coordinator:
         tasks = {silo: self._task(kind, round_, silo, {**fields, **(each or {}).get(silo, {})}) for silo in asked}
         known = self._known(kind, tasks)
         if open_ := {silo: task for silo, task in tasks.items() if silo not in known}:
-            self._ask(kind, round_, open_, known)
+            self._ask(kind, round_, open_, known, meanwhile)
         accepted = {}
         for silo in asked:
             answer = known.get(silo)
@@ -130,11 +134,18 @@ class Coordinator:
             known[silo] = reply
         return known
 
-    def _ask(self, kind: Kind, round_: int, tasks: Mapping[str, Task], known: dict[str, Reply | None]) -> None:
+    def _ask(
+        self,
+        kind: Kind,
+        round_: int,
+        tasks: Mapping[str, Task],
+        known: dict[str, Reply | None],
+        meanwhile: Callable[[], object] | None,
+    ) -> None:
         """Ask, and have every reply and every silence on disk before any of them counts."""
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
         with self.journal.recording(self.run_id, round_, kind, len(tasks)) as record:
-            for reply in self.transport.ask(tasks, self.plan.options.timeout):
+            for reply in self.transport.ask(tasks, self.plan.options.timeout, meanwhile):
                 if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
                     record(reply.silo, reply)
                     known[reply.silo] = reply
@@ -191,6 +202,18 @@ class Coordinator:
                 **fields,
             },
         )
+
+    def observe(
+        self, model_type: str, options: Mapping[str, Any], state: Mapping[str, Any], payload: Mapping[str, Any]
+    ) -> Statistics:
+        """Ask for the statistics of an estimator's ``observe(state)``, and add them up; the same errors as both.
+
+        What they are is worked out while silos answer, as each of them does.
+        """
+        asked: dict[str, Any] = {"model_type": model_type, "options": options, "state": state}
+        known = partial(observed, **asked, d=len(self.plan.features))
+        replies = self.exchange("observe", payload=payload, meanwhile=known, **asked)
+        return self.total(replies, known().observation)
 
     def total(self, replies: Mapping[str, Reply], observation: Observation) -> Statistics:
         """The sum of an observation over all silos that answered.

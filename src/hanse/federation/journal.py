@@ -171,6 +171,10 @@ class Journal:
 
     # -- replies ------------------------------------------------------------------------------
 
+    def busy(self) -> contextlib.AbstractContextManager[None]:
+        """While the block lasts, round follows round, and each is written down."""
+        return self._database.often()
+
     @contextlib.contextmanager
     def recording(
         self, run_id: str, round_: int, kind: str, silos: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -44,9 +45,12 @@ def observed(model_type: str, options: Mapping[str, Any], state: Mapping[str, An
     Raises:
         RefusalError: the model type, an option or the state is not what this code can take.
     """
-    return _observed(model_type, _plain(options), _plain(state), d)
+    given = _plain(options), _plain(state)
+    with _MAKING:  # whoever asks for the same meanwhile waits for it
+        return _observed(model_type, *given, d)
 
 
+_MAKING: Final = threading.Lock()
 _plain = msgspec.json.Encoder(order="deterministic").encode
 
 

@@ -14,7 +14,6 @@ from hanse.errors import DataError, FederationError, ShapeError, nearest
 from hanse.estimator import WEIGHT, Estimator, Family, Model, train
 from hanse.federation.checks import checked, counted, in_range, part_of, spread_of
 from hanse.federation.coordinator import Coordinator, SiloLostError
-from hanse.federation.observing import observed
 from hanse.federation.plan import Scaler
 from hanse.messages import Reply, Strategy
 from hanse.models.catalog import for_rounds
@@ -304,13 +303,8 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
 
     def holder_of(trained: Estimator[Any]) -> Callable[[Any], Any]:
         def step(state: Any) -> Any:
-            asked: dict[str, Any] = {
-                "model_type": trained.model_type,
-                "options": asdict(trained),  # type: ignore[call-overload]  # estimators are dataclasses
-                "state": state_to_plain(state),
-            }
-            replies = coordinator.exchange("observe", payload=_payload(scaler), **asked)
-            total = coordinator.total(replies, observed(**asked, d=len(features)).observation)
+            options = asdict(trained)  # type: ignore[call-overload]  # estimators are dataclasses
+            total = coordinator.observe(trained.model_type, options, state_to_plain(state), _payload(scaler))
             if coordinator.active != members:
                 raise SiloLostError(f"silos {', '.join(coordinator.lost)} dropped out")
             if not rows:

@@ -21,12 +21,15 @@ class Transport(Protocol):
         """The silos that can be asked, sorted."""
         ...
 
-    def ask(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def ask(
+        self, tasks: Mapping[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Reply]:
         """Send each silo its task and hand on the replies as they come.
 
         Args:
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
+            meanwhile: called once at the most, by the thread that waits, when all tasks are on their way.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller

@@ -49,7 +49,9 @@ class InProcess:
         """The silos that can be asked, sorted."""
         return sorted(self._agents)
 
-    def ask(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def ask(
+        self, tasks: Mapping[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Reply]:
         """Ask the agents; see :meth:`hanse.transports.base.Transport.ask`.
 
         Raises:
@@ -58,15 +60,17 @@ class InProcess:
         for silo in tasks:
             if silo not in self._agents:
                 raise UsageError(f"silo {silo}: no such silo: {nearest(silo, self._agents)}")
-        return self._ask(dict(tasks), timeout_s)
+        return self._ask(dict(tasks), timeout_s, meanwhile)
 
-    def _ask(self, tasks: dict[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def _ask(self, tasks: dict[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None) -> Iterator[Reply]:
         deadline = time.monotonic() + timeout_s
         if self._pool is None:
             self._pool = ThreadPoolExecutor(min(_THREADS, max(1, len(self._agents))), "hanse-silo")
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         for silo, task in tasks.items():
             self._pool.submit(self._answer, self._agents[silo], task, replies)
+        if meanwhile is not None:
+            meanwhile()
         for _ in tasks:
             try:
                 yield replies.get(timeout=max(0.0, deadline - time.monotonic()))

@@ -33,6 +33,7 @@ __all__ = ["Diagnostics", "Nats", "serve"]
 _AGAIN_S: Final = 1.0
 _LONGEST_AGAIN_S: Final = 2.0
 _ABSENT_S: Final = 0.1
+_WRITTEN_S: Final = 0.001  # nats-py writes in a task of its own
 _BREATH: Final = 8  # tasks sealed before replies are looked at
 
 
@@ -60,10 +61,10 @@ class _Pending:
 
 @dataclass(eq=False)
 class _Exchange:
-    """One ``ask``: its open tasks, and where its replies go."""
+    """One ``ask``: its open tasks, and where its replies go; None goes there when all tasks are on their way."""
 
     open: set[_Pending] = field(default_factory=set)
-    replies: queue.SimpleQueue[Reply | TransportError] = field(default_factory=queue.SimpleQueue)
+    replies: queue.SimpleQueue[Reply | TransportError | None] = field(default_factory=queue.SimpleQueue)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     sending: asyncio.Task[None] | None = None
     reached: bool = False
@@ -113,7 +114,9 @@ class Nats:
         """The silos that can be asked, sorted."""
         return sorted({*self._settings.silos, *self._subjects})
 
-    def ask(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def ask(
+        self, tasks: Mapping[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Reply]:
         """Ask silos over the broker; see :meth:`hanse.transports.base.Transport.ask`.
 
         Raises:
@@ -125,7 +128,7 @@ class Nats:
             pending = _Pending(task, encode(task), task_hash(task), self._subject(silo), exchange)
             check_size(len(pending.data), f"silo {silo}, {task.kind}: the task")
             exchange.open.add(pending)
-        return self._ask(exchange, timeout_s)
+        return self._ask(exchange, timeout_s, meanwhile)
 
     def close(self) -> None:
         """End the connection and its thread; what is on its way is dropped."""
@@ -142,7 +145,7 @@ class Nats:
             )
         return subject
 
-    def _ask(self, exchange: _Exchange, timeout_s: float) -> Iterator[Reply]:
+    def _ask(self, exchange: _Exchange, timeout_s: float, meanwhile: Callable[[], object] | None) -> Iterator[Reply]:
         deadline = time.monotonic() + timeout_s
         left = len(exchange.open)
         if not left:
@@ -154,6 +157,10 @@ class Nats:
                 got = exchange.replies.get(timeout=max(0.0, deadline - time.monotonic()))
                 if isinstance(got, TransportError):
                     raise got
+                if got is None:
+                    if meanwhile is not None:
+                        meanwhile()
+                    continue
                 left -= 1
                 yield got
         except queue.Empty:
@@ -212,6 +219,7 @@ class Nats:
 
     async def _send(self, exchange: _Exchange) -> None:
         """Send what is due until nothing is open."""
+        told = False
         while exchange.open:
             exchange.wake.clear()
             now = time.monotonic()
@@ -220,6 +228,9 @@ class Nats:
                     await asyncio.sleep(0)
                 if pending in exchange.open and not await self._send_one(pending):
                     break
+            if not told and all(pending.due for pending in exchange.open):
+                asyncio.get_running_loop().call_later(_WRITTEN_S, exchange.replies.put, None)
+                told = True
             if not self._link.connected:
                 await exchange.wake.wait()
             elif exchange.open:

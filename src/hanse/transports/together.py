@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hanse.errors import HanseError
 from hanse.messages import Reply, Task
@@ -27,7 +27,9 @@ class Together:
         """The silos that can be asked, sorted."""
         return sorted(silo for transport in self._transports for silo in transport.silos())
 
-    def ask(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[Reply]:
+    def ask(
+        self, tasks: Mapping[str, Task], timeout_s: float, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Reply]:
         """Ask them; see :meth:`hanse.transports.base.Transport.ask`."""
         parts = []
         for transport in self._transports:
@@ -36,7 +38,7 @@ class Together:
             if mine:
                 parts.append((transport, mine))
         if len(parts) == 1:
-            yield from parts[0][0].ask(parts[0][1], timeout_s)
+            yield from parts[0][0].ask(parts[0][1], timeout_s, meanwhile)
             return
         replies: queue.SimpleQueue[Reply | HanseError | None] = queue.SimpleQueue()
 
@@ -50,6 +52,8 @@ class Together:
 
         for transport, mine in parts:
             threading.Thread(target=listen, args=(transport, mine), daemon=True).start()
+        if meanwhile is not None:
+            meanwhile()
         open_ = len(parts)
         while open_:
             reply = replies.get()
