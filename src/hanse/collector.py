@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -17,13 +18,35 @@ _OBJECTS = 50_000
 
 @contextlib.contextmanager
 def patient() -> Iterator[None]:
-    """For as long as an import makes many lasting objects, or a statement, or a silo, many small syntax trees."""
-    before = gc.get_threshold()
-    gc.set_threshold(max(before[0], _OBJECTS) if before[0] else 0, *before[1:])
+    """For as long as an import makes many lasting objects, or a statement, or a silo, many small syntax trees.
+
+    Threads may be in such a block at once: the first to enter sets the collector, the last to leave sets it back.
+    """
+    with _PATIENT.lock:
+        if not _PATIENT.inside:
+            _PATIENT.before = gc.get_threshold()
+            first, *others = _PATIENT.before
+            gc.set_threshold(max(first, _OBJECTS) if first else 0, *others)
+        _PATIENT.inside += 1
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _PATIENT.lock:
+            _PATIENT.inside -= 1
+            if not _PATIENT.inside:
+                gc.set_threshold(*_PATIENT.before)
+
+
+class _Patient:
+    """How many blocks are patient now, and what the collector is set back to."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before = gc.get_threshold()
+
+
+_PATIENT = _Patient()
 
 
 def load(*modules: str) -> None:

@@ -42,6 +42,17 @@ def test_patience_ends(threshold: tuple[int, int, int]) -> None:
         assert gc.get_threshold() == threshold
 
 
+def test_patience_ends_with_the_last_of_several_threads(threshold: tuple[int, int, int]) -> None:
+    """Who came first may leave first."""
+    first, second = patient(), patient()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() == (50_000, 11, 12)
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == threshold
+
+
 def test_what_is_imported_counts_as_old_at_once(module: str) -> None:
     load(module)
     assert is_old(sys.modules[module].made)

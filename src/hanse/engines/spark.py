@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hanse import expressions as e
 from hanse.engines.files import format_of
@@ -365,11 +366,9 @@ class Spark:
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
+        _leave_out_noise()
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
-                warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
-                yield
+            yield
         except KeyboardInterrupt:
             raise CancelledError("cancelled: nothing was changed by this statement") from None
         except (PySparkException, Py4JError, ConnectionError, EOFError) as error:
@@ -386,6 +385,14 @@ class Spark:
             raise said("EOFError", str(error)) from None
 
 
+def _leave_out_noise() -> None:
+    """Ignore two warnings of pyspark's for good: to set filters back is not safe where threads query at once."""
+    for message in _NOISE:
+        if ("ignore", re.compile(message, re.IGNORECASE), Warning, None, 0) not in warnings.filters:
+            warnings.filterwarnings("ignore", message=message)
+
+
+_NOISE: Final = ("PySpark does not yet fully support pandas", r"\[RETRIES_EXCEEDED\]")
 _OPTIONS: dict[str, dict[str, str]] = {
     "parquet": {"mergeSchema": "true"},
     "csv": {"header": "true", "inferSchema": "true"},

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from hanse.errors import EngineError, UsageError
 
@@ -105,13 +105,23 @@ def _memory(limit: str | None) -> dict[str, str]:
     return {"spark.driver.memory": f"{max(int(float(number) * factor) // 2**20, 512)}m"}
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without warnings; one thread at a time, or what one sets back another would lose."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+_QUIET: Final = threading.Lock()
+
+
 def _connected(remote: str) -> Any:
     """A session of its own on a server, whatever other session this process has there."""
     from pyspark.errors import PySparkException
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quietly():
             from pyspark.sql.connect.client.retries import DefaultPolicy
             from pyspark.sql.connect.session import SparkSession
     except (ImportError, PySparkException) as error:
@@ -121,8 +131,7 @@ def _connected(remote: str) -> Any:
     except (PySparkException, ValueError) as error:
         raise UsageError(f"remote = {remote!r}: need the address of a Spark Connect server, sc://host:15002") from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quietly():
             session.client.set_retry_policies([DefaultPolicy(max_retries=_FIRST_TRIES)])
             _ = session.version
     except PySparkException as error:
