@@ -175,8 +175,8 @@ class Database:
         SQLite overwrites its journal's head then instead of removing the file, which is removed at the end. Where the
         process is killed before, the file lies there until the next commit, and is harmless.
         """
-        self._journal("PERSIST")
         try:
+            self._journal("PERSIST")
             yield
         finally:
             with contextlib.suppress(WorkspaceError):  # what is written is written

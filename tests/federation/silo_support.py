@@ -18,9 +18,18 @@ from hanse.federation.policy import Policy
 from hanse.federation.silo import Silo
 from hanse.messages import Reply, Task, task_hash
 
-__all__ = ["FEATURES", "Talk", "blobs", "codes", "fill", "new_run", "silo_toml", "task"]
+__all__ = ["FEATURES", "OPEN", "Talk", "blobs", "codes", "fill", "new_run", "silo_toml", "task"]
 
 FEATURES = ("x", "y")
+OPEN = Policy(
+    exact_rounds=True,
+    strategies=("one_shot", "article"),
+    min_changed_customers=0,
+    dominance_percent=100,
+    runs_per_day=1000,
+    cells_per_day=10_000,
+    install="auto",
+)
 
 
 def fill(path: Path, rows: Any, customers: Any = None, table: str = "features", **columns: Any) -> None:

@@ -46,12 +46,24 @@ def masks(count: int, rows: int = 21) -> list[Any]:
 
 def test_data_that_differ_in_a_few_customers_are_told(tmp_path: Path) -> None:
     memory = Memory(tmp_path / "memory")
-    memory.remember("features", snapshot())
+    memory.remember("features", snapshot(), 10)
     for again in (memory, Memory(tmp_path / "memory")):
         assert again.close_to("features", snapshot(3), 10) == "data0"
         assert again.close_to("features", snapshot(10), 10) == ""
         assert again.close_to("features", snapshot(), 10) == ""
         assert again.close_to("others", snapshot(3), 10) == ""
+
+
+def test_data_too_near_to_released_data_are_not_remembered(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory")
+    memory.remember("features", snapshot(), 10)
+    with pytest.raises(RefusalError, match=r"fewer than min_changed_customers.*begin a new run"):
+        memory.remember("features", snapshot(3), 10)
+    assert not list((tmp_path / "memory").glob("*data3*"))
+    memory.remember("others", snapshot(3), 10)
+    memory.remember("features", snapshot(10), 10)
+    memory.remember("features", snapshot(), 10)
+    assert len(list((tmp_path / "memory").glob("*.digest"))) == 3
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 21])
@@ -80,7 +92,7 @@ def test_too_many_masks_are_refused_and_the_earlier_ones_stay(tmp_path: Path) ->
 @pytest.mark.parametrize("damage", ["empty", "cut", "turned", "longer"])
 def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path, what: str, damage: str) -> None:
     memory, held = Memory(tmp_path / "memory"), snapshot()
-    memory.remember("features", held)
+    memory.remember("features", held, 10)
     memory.add_masks("features", held, masks(3))
     (path,) = (tmp_path / "memory").glob(f"*.{what}")
     whole = path.read_bytes()
@@ -109,7 +121,7 @@ class Garbage:
 def test_the_stores_of_a_dataset_may_read_at_once(tmp_path: Path) -> None:
     """NumPy's own files could not be read like this: ``SystemError: AST constructor recursion depth mismatch``."""
     memory, held = Memory(tmp_path / "memory"), snapshot()
-    memory.remember("features", held)
+    memory.remember("features", held, 10)
     memory.add_masks("features", held, masks(30))
 
     def read(_: int) -> tuple[str, int]:

@@ -165,7 +165,7 @@ def test_a_refusing_silo_is_named_and_nothing_is_registered(league: Any) -> None
     assert "quorum missed: 0 of 3 silos take part, need 3" in text
     for name in SIZES:
         assert f"{name}: refused: strategy rounds: this silo allows one_shot" in text
-    assert ": ask the owners of those that do, for their ledgers say more, or set QUORUM lower; no model" in text
+    assert ": ask their owners, or set QUORUM lower; no model was registered" in text
     assert "start those" not in text
     assert league.sql("SHOW MODELS").fetchall() == []
 

@@ -17,7 +17,7 @@ __all__ = ["Answers", "entry_of", "plan_hash"]
 
 
 class Answers:
-    """An index over a ledger, which is where durable answers are kept.
+    """An index over a ledger, which is where durable answers are kept; thread-safe.
 
     Args:
         ledger: of the silo.
@@ -41,7 +41,8 @@ class Answers:
     def _update(self) -> None:
         if self._reread != self._ledger.times_reread:
             self._clear()
-        for index in range(self._read, len(self._ledger.entries)):
+        end = len(self._ledger.entries)
+        for index in range(self._read, end):
             entry = self._ledger.entries[index]
             if entry.decision in ("released", "repeated") or entry.lasting:
                 self._by_task[entry.task, entry.coordinator] = index
@@ -55,26 +56,28 @@ class Answers:
                 self._data.setdefault((entry.run, entry.silo, entry.relation), entry.data)
             if entry.kind == "finish" and entry.decision == "released":
                 self._finished.add((entry.run, entry.silo))
-        self._read = len(self._ledger.entries)
+        self._read = end
 
     def of_task(self, task_hash: str, coordinator: str) -> Reply | None:
         """The very answer that this coordinator's task got, byte for byte; None if it got none.
 
         Another coordinator with the same task is answered anew, so that the ledger says who has heard what.
         """
-        self._update()
-        index = self._by_task.get((task_hash, coordinator))
-        if index is None:
-            return None
-        return msgspec.structs.replace(self._reply(index), ledger_head=self._ledger.hashes[index])
+        with self._ledger.locked():
+            self._update()
+            index = self._by_task.get((task_hash, coordinator))
+            if index is None:
+                return None
+            return msgspec.structs.replace(self._reply(index), ledger_head=self._ledger.hashes[index])
 
     def of_plan(self, plan: str, policy_hash: str, fingerprint: str) -> tuple[Entry, Reply] | None:
         """The last answer to the same plan, under the same policy, from the same data."""
-        self._update()
-        for index in reversed(self._by_plan.get(plan, ())):
-            entry = self._ledger.entries[index]
-            if entry.policy == policy_hash and entry.data == fingerprint:
-                return entry, self._reply(index)
+        with self._ledger.locked():
+            self._update()
+            for index in reversed(self._by_plan.get(plan, ())):
+                entry = self._ledger.entries[index]
+                if entry.policy == policy_hash and entry.data == fingerprint:
+                    return entry, self._reply(index)
         return None
 
     def _reply(self, index: int) -> Reply:
@@ -83,13 +86,15 @@ class Answers:
 
     def finished(self, run: str, silo: str) -> bool:
         """Whether a run has ended at this silo."""
-        self._update()
-        return (run, silo) in self._finished
+        with self._ledger.locked():
+            self._update()
+            return (run, silo) in self._finished
 
     def data_of(self, run: str, silo: str, relation: str) -> str:
         """The fingerprint that a run was answered from so far; empty if it was not."""
-        self._update()
-        return self._data.get((run, silo, relation), "")
+        with self._ledger.locked():
+            self._update()
+            return self._data.get((run, silo, relation), "")
 
     # -- budgets ------------------------------------------------------------------------------
 
@@ -106,11 +111,12 @@ class Answers:
 
     def left(self, policy: Policy, relation: str) -> dict[str, int]:
         """What is left of the budgets."""
-        self._forget_older()
-        return {
-            "runs": max(policy.runs_per_day - len(self._runs), 0),
-            "cells": max(policy.cells_per_day - self._cells[relation], 0),
-        }
+        with self._ledger.locked():
+            self._forget_older()
+            return {
+                "runs": max(policy.runs_per_day - len(self._runs), 0),
+                "cells": max(policy.cells_per_day - self._cells[relation], 0),
+            }
 
     def check(self, policy: Policy, relation: str, run: str, cells: int) -> None:
         """Whether so many cells more may be released; ask while the ledger is locked.

@@ -178,7 +178,7 @@ class Coordinator:
         if not self.silent.isdisjoint(self.lost):
             cures.append("start those that do not answer")
         if not self.silent.issuperset(self.lost):
-            cures.append("ask the owners of those that do, for their ledgers say more")
+            cures.append("ask the owners of the others" if cures else "ask their owners")
         raise FederationError(
             f"quorum missed: {len(self.active)} of {len(self.plan.silos)} silos take part, need {self.plan.quorum} "
             f"({named}): {', '.join(cures)}, or set QUORUM lower; no model was registered"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +27,7 @@ __all__ = ["Installer", "stripped"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
+_TURNS: Final[dict[Path, threading.Lock]] = {}  # stores of one folder share a registry
 
 
 def stripped(artifact: Artifact) -> Artifact:
@@ -124,13 +126,15 @@ class Installer:
     def _put(self, name: str, artifact: Artifact) -> None:
         from hanse.registry import Registry
 
-        taken = self._taken()
-        with Registry.open(self._config.registry) as registry:
+        turn = _TURNS.setdefault(self._config.registry.absolute(), threading.Lock())
+        with turn, Registry.open(self._config.registry) as registry:
+            taken = self._taken()
             if not registry.exists(name):
                 self._note(taken, name, artifact)
                 registry.create(name, artifact)
                 return
             if registry.load(name)[1] == artifact:
+                self._note(taken, name, artifact)  # another store of the same folder took it over first
                 return
             if name.lower() not in taken:
                 raise RefusalError("policy", f"a local model is called {name}: it is left as it is")
@@ -143,5 +147,7 @@ class Installer:
         return decoded(read_file(self._installed, limit_bytes=_LIMIT_BYTES), dict[str, str])
 
     def _note(self, taken: dict[str, str], name: str, artifact: Artifact) -> None:
-        taken[name.lower()] = hashlib.sha256(artifact.to_json()).hexdigest()
-        write_file(self._installed, msgspec.json.encode(taken))
+        digest = hashlib.sha256(artifact.to_json()).hexdigest()
+        if taken.get(name.lower()) != digest:
+            taken[name.lower()] = digest
+            write_file(self._installed, msgspec.json.encode(taken))

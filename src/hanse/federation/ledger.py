@@ -26,6 +26,7 @@ GENESIS: Final = "0" * 64
 """The previous hash of the first entry."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_CLOSED: Final = -1
 _TAIL: Final = len(b',"hash":"') + 64 + len(b'"}')
 
 
@@ -129,15 +130,19 @@ class Ledger:
         return self.hashes[-1] if self.hashes else GENESIS
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
-        os.close(self._lock)
-        os.close(self._head)
+        """Let go of the files, when whoever appends has ended; nothing can be appended afterwards."""
+        with self._thread:
+            for descriptor in (self._file, self._lock, self._head):
+                if descriptor != _CLOSED:
+                    os.close(descriptor)
+            self._file = self._lock = self._head = _CLOSED
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other threads and processes from appending; what they appended before is read."""
         with self._thread:
+            if self._file == _CLOSED:
+                raise WorkspaceError(f"ledger {self.path} is closed: nothing leaves")
             self._depth += 1
             try:
                 if self._depth > 1:

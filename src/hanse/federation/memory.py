@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -48,25 +49,40 @@ class Memory:
         Returns:
             its fingerprint, of the latest such; empty if there is none.
         """
-        name = hashlib.sha256(relation.encode()).hexdigest()[:16]
-        found = sorted(self._folder.glob(f"{name}-*.digest"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for path in found:
+        for path in self._digests(relation):
             fingerprint = path.name.split("-")[1].split(".")[0]
             if snapshot.fingerprint == fingerprint:
                 continue
-            if 0 < snapshot.digest.changed(_digest(path)) < min_changed:
-                return fingerprint
+            with contextlib.suppress(FileNotFoundError):
+                if 0 < snapshot.digest.changed(_digest(path)) < min_changed:
+                    return fingerprint
         return ""
 
-    def remember(self, relation: str, snapshot: Snapshot) -> None:
-        """Note that something is released from this snapshot; on disk when this returns."""
+    def _digests(self, relation: str) -> list[Path]:
+        """The files, the latest first; without those that another thread is just removing."""
+        name, dated = hashlib.sha256(relation.encode()).hexdigest()[:16], []
+        for path in self._folder.glob(f"{name}-*.digest"):
+            with contextlib.suppress(FileNotFoundError):
+                dated.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(dated, reverse=True)]
+
+    def remember(self, relation: str, snapshot: Snapshot, min_changed: int) -> None:
+        """Note that something is released from this snapshot; on disk when this returns. Ask under the ledger's lock.
+
+        Raises:
+            RefusalError: since the run began, something was released from data that differ in too few customers.
+        """
         path = self._path(relation, snapshot.fingerprint, "digest")
         if os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return
+        if self.close_to(relation, snapshot, min_changed):
+            text = (
+                "another run was answered from data that differ from this run's in fewer than min_changed_customers "
+                "customers, and subtraction would show them: begin a new run"
+            )
+            raise RefusalError("complementary", text)
         _write(path, np.column_stack([snapshot.digest.key, snapshot.digest.rows]).astype(np.uint64))
-        name = path.name.split("-")[0]
-        kept = sorted(self._folder.glob(f"{name}-*.digest"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in kept[_KEPT:]:
+        for old in self._digests(relation)[_KEPT:]:
             old.unlink(missing_ok=True)
             old.with_suffix(".masks").unlink(missing_ok=True)
 
@@ -106,6 +122,7 @@ def _read(path: Path, kind: type[np.generic], width: int) -> npt.NDArray[Any]:
     """(n, width) numbers that :func:`_write` wrote.
 
     Raises:
+        FileNotFoundError: it is gone.
         HanseError: the file is damaged, or cannot be read.
     """
     try:
@@ -114,6 +131,8 @@ def _read(path: Path, kind: type[np.generic], width: int) -> npt.NDArray[Any]:
         if hashlib.sha256(numbers).digest() != seal:
             raise ValueError("it is not what was written")
         return np.frombuffer(numbers, dtype=kind).reshape(-1, width)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:
         raise HanseError(f"{path} cannot be read: {error}: restore it, or delete it and let nobody ask today") from None
 

@@ -14,7 +14,7 @@ CODES: Final[Mapping[str, str]] = {
     "artifact": "the model that is to be installed or evaluated cannot be read, or carries more than it may",
     "budget": "the release budget (runs_per_day, cells_per_day) is spent",
     "busy": "the store's own loader held the database until the task expired",
-    "complementary": "subtracted from what was released before, this would show fewer customers than min_customers",
+    "complementary": "subtracted from what was released before, this would show too few customers",
     "data": "the published rows hold NULL or numbers that are not finite, or counts that do not add up",
     "dominant": "one customer owes more of a sum of squares than dominance_percent",
     "expired": "the task or its run has expired",

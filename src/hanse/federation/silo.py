@@ -178,8 +178,7 @@ class Silo:
         with self._lock(task):
             try:
                 self._check(task)
-                with self.ledger.locked():
-                    known = self._answers.of_task(hash_, coordinator)
+                known = self._answers.of_task(hash_, coordinator)
                 if known is not None:
                     return known
                 return self._decide(task, hash_, coordinator)
@@ -226,11 +225,11 @@ class Silo:
         base = entry_of(task, hash_, coordinator, self.policy)
         if task.kind == "finish":
             self._snapshots.delete(_session(task))
-            self._runs = {path: run for path, run in self._runs.items() if path.exists()}
+            for path in [path for path in list(self._runs) if not path.exists()]:
+                self._runs.pop(path, None)
             return self._send(task, hash_, base, self._reply(task, hash_))
         if task.kind == "install":
-            with self._guard:
-                facts = self._installer.install(task.payload)
+            facts = self._installer.install(task.payload)
             return self._send(task, hash_, base, self._reply(task, hash_, facts=facts))
         run = self._run(task)
         plan = plan_hash(task)
@@ -284,12 +283,10 @@ class Silo:
             raise RefusalError("silo", f"{publish.name} has no stores here: ask {self.config.name}")
 
     def _describe(self, task: Task, run: _Open) -> dict[str, object]:
-        with self.ledger.locked():
-            left = self._answers.left(self.policy, run.relation)
         return {
             "columns": dict(run.snapshot.types),
             "definition": run.snapshot.definition(task.features),
-            "policy": {**self.policy.public(), "left": left},
+            "policy": {**self.policy.public(), "left": self._answers.left(self.policy, run.relation)},
         }
 
     def _again(self, task: Task, hash_: str, base: Entry, run: _Open, entry: Entry, earlier: Reply) -> Reply:
@@ -309,14 +306,32 @@ class Silo:
         return self._send(task, hash_, told, reply)
 
     def _release(self, task: Task, hash_: str, base: Entry, run: _Open) -> Reply:
+        """A new answer: judged beside all that left from the same data before, also while it was being made."""
+        masks = self._memory.masks(run.relation, run.snapshot)
+        while True:
+            found = self._judged(task, run, masks)
+            with self.ledger.locked():
+                before, masks = masks, self._memory.masks(run.relation, run.snapshot)
+                if len(masks) > len(before):
+                    continue  # another run has merged cells meanwhile
+                earlier = self._answers.of_plan(base.plan, self.policy.hash, run.fingerprint)
+                if earlier is not None:
+                    return self._again(task, hash_, base, run, *earlier)
+                self._answers.check(self.policy, run.relation, task.run, found.cells)
+                self._memory.remember(run.relation, run.snapshot, self.policy.min_changed_customers)
+                self._memory.add_masks(run.relation, run.snapshot, _masks(found))
+                return self._send(task, hash_, *self._released(task, hash_, base, run, found))
+
+    def _judged(self, task: Task, run: _Open, masks: Sequence[BoolArray]) -> Answered:
         snapshot = run.snapshot
-        masks = self._memory.masks(run.relation, snapshot)
         gate = Gate(self.policy.min_customers_for(task), self.policy.dominance_percent, masks)
 
         def judge(asked: Asked) -> Release:
             return gate.release(asked, snapshot.customers if masks else None, asked.classes)
 
-        found = WORK[task.kind](snapshot, task, self.policy, judge)
+        return WORK[task.kind](snapshot, task, self.policy, judge)
+
+    def _released(self, task: Task, hash_: str, base: Entry, run: _Open, found: Answered) -> tuple[Entry, Reply]:
         statistics = {name: array.tolist() for name, array in found.statistics.items()}
         reply = self._reply(task, hash_, fingerprint=run.fingerprint)
         reply = msgspec.structs.replace(reply, statistics=statistics, reasons=found.reasons)
@@ -327,11 +342,7 @@ class Silo:
             merged=sum(release.merged for release in found.releases),
             customers=min(release.smallest for release in found.releases),
         )
-        with self.ledger.locked():
-            self._answers.check(self.policy, run.relation, task.run, found.cells)
-            self._memory.remember(run.relation, snapshot)
-            self._memory.add_masks(run.relation, snapshot, _masks(found))
-            return self._send(task, hash_, told, reply)
+        return told, reply
 
     def _reply(self, task: Task, hash_: str, facts: dict[str, object] | None = None, fingerprint: str = "") -> Reply:
         return Reply(

@@ -201,9 +201,10 @@ class Snapshots:
 
     def close(self) -> None:
         """Close all files; open runs go on after a restart."""
-        for snapshot in self._open.values():
-            snapshot.close()
-        self._open.clear()
+        for path in list(self._open):
+            snapshot = self._open.pop(path, None)
+            if snapshot is not None:
+                snapshot.close()
 
     def open(self, run: str, relation: str, store: str | None, deadline: float) -> Snapshot:
         """The run's snapshot, made at its first task.

@@ -29,7 +29,8 @@ class Transport(Protocol):
         Args:
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
-            meanwhile: called once at the most, by the thread that waits, when all tasks are on their way.
+            meanwhile: called once at the most, by the thread that waits, when all tasks are, or soon will be, on their
+                way.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller

@@ -78,7 +78,12 @@ class InProcess:
                 return
 
     def _answer(self, agent: Answer, task: Task, replies: queue.SimpleQueue[Reply]) -> None:
-        replies.put(answered(agent, task, self._tell))
+        replies.put(answered(agent, task, self._say))
+
+    def _say(self, line: str) -> None:
+        """Tell a line, unless nobody waits for answers any more: then silos may be closed already."""
+        if self._pool is not None:
+            self._tell(line)
 
     def close(self) -> None:
         """Drop what is still waiting; an answer that is being computed is finished and forgotten."""
