@@ -58,7 +58,6 @@ __all__ = [
     "null",
     "number",
     "only",
-    "parse_sql",
     "quote",
     "rank_of",
     "raw",
@@ -367,7 +366,7 @@ _QUICK: Mapping[type[Expression], Callable[[Generator, Any], str]] = {
 
 
 def raw(sql: str) -> Expression:
-    """A query's text, to stand in another one as it is."""
+    """A text that an engine's dialect wrote, to stand in another one as it is: reading it could only lose something."""
     return exp.Var(this=sql)
 
 
@@ -380,13 +379,6 @@ def divisions_by(function: str, tree: Expression) -> Expression:
         return node
 
     return tree.transform(rewritten, copy=False)
-
-
-def parse_sql(text: str, dialect: str) -> Expression:
-    """Text that an engine's dialect wrote, as a tree again."""
-    import sqlglot
-
-    return sqlglot.parse_one(text, dialect=dialect)
 
 
 def group_of(kind: str, value: Expression) -> Expression:

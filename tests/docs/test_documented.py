@@ -103,7 +103,7 @@ def test_every_kind_of_the_json_output() -> None:
 def _statements() -> Iterator[type[nodes.Statement]]:
     return (
         kind
-        for _, kind in inspect.getmembers(nodes, dataclasses.is_dataclass)
+        for _, kind in inspect.getmembers(nodes, inspect.isclass)
         if issubclass(kind, nodes.Statement) and "kind" in vars(kind) and kind is not nodes.Statement
     )
 

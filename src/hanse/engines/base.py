@@ -119,10 +119,6 @@ class Engine(Protocol):
         """An expression as this engine writes it; see :func:`hanse.expressions.written`."""
         ...
 
-    def parse(self, sql: str) -> Any:
-        """A query in this engine's dialect as a tree that can stand in another."""
-        ...
-
     def error(self, message: str) -> e.Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
         ...

@@ -21,7 +21,7 @@ from hanse.errors import (
     WorkspaceError,
 )
 from hanse.estimator import Observation
-from hanse.expressions import Expression, call, only, parse_sql, quote, string, written
+from hanse.expressions import Expression, call, only, quote, raw, string, written
 from hanse.statistics import FloatArray, Statistics
 
 if TYPE_CHECKING:
@@ -216,10 +216,6 @@ class DuckDB:
         with _translated(self.database):
             return dict(self._work.run(lambda: self._connection.execute(sql).fetchnumpy()))
 
-    def parse(self, sql: str) -> Any:
-        """A query in this engine's dialect as a tree."""
-        return parse_sql(sql, self.dialect)
-
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
         """A table's or view's columns by the parts of its name, in any case; None if there is none."""
         with _translated(self.database):
@@ -253,7 +249,7 @@ class DuckDB:
 
     def every(self, relation: str, step: int) -> str | Expression:
         """One row in ``step``, spread evenly over a table; the table itself for a step below 2."""
-        return relation if step < 2 else only(relation, self.parse(f"rowid % {step} = 0"))
+        return relation if step < 2 else only(relation, raw(f"rowid % {step} = 0"))
 
     def observe(self, relation: str | Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""

@@ -352,10 +352,6 @@ class Spark:
         """An expression as Spark writes it; see :func:`hanse.engines.spark_text.written`."""
         return written(expression, copy=copy)
 
-    def parse(self, sql: str) -> Any:
-        """A query, to stand in another one: as text, for reading it again could only lose something."""
-        return e.raw(sql)
-
     def error(self, message: str) -> e.Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
         return e.call("raise_error", e.string(message))

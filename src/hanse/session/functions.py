@@ -12,6 +12,7 @@ import numpy as np
 from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.errors import BindError, HanseError, ModelNotFoundError
 from hanse.estimator import SUPERVISED
+from hanse.expressions import raw
 from hanse.metrics.catalog import measures_of
 from hanse.session import anomalies, clusters
 from hanse.session.evaluation import evaluate
@@ -59,7 +60,7 @@ def _predict(session: Session, loaded: LoadedModel, function: TableFunction, que
     def explain(error: HanseError) -> HanseError | None:
         return learner.explain_guard(error, loaded, query.sql, query.columns, place)
 
-    return Expansion(session.engine.parse(sql), columns, (*query.warnings, *warnings), (explain, *query.explain))
+    return Expansion(raw(sql), columns, (*query.warnings, *warnings), (explain, *query.explain))
 
 
 def _evaluate(session: Session, loaded: LoadedModel, function: TableFunction, query: Prepared | None) -> Expansion:

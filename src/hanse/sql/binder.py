@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError, EngineError, HanseError, nearest
@@ -53,8 +53,7 @@ class Relations(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A query that the engine can run.
 
     Args:
@@ -80,11 +79,10 @@ class Prepared:
         return error
 
 
-@dataclass(frozen=True)
-class Expansion:
+class Expansion(msgspec.Struct, frozen=True):
     """What stands in a query in place of a table function; its text is the engine's."""
 
-    tree: exp.Query
+    tree: exp.Expr
     columns: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     explain: tuple[Callable[[HanseError], HanseError | None], ...] = ()
@@ -94,8 +92,7 @@ Expand = Callable[[TableFunction, "Prepared | None", "Planner"], Expansion]
 """Works a table function out, given its query, prepared."""
 
 
-@dataclass
-class Planner:
+class Planner(msgspec.Struct):
     """Prepares the queries of one statement.
 
     Args:
@@ -107,7 +104,7 @@ class Planner:
     engine: Relations
     parameters: Parameters
     expand: Expand
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _numbers: itertools.count[int] = msgspec.field(default_factory=itertools.count)
 
     def prepare(self, tree: exp.Query, *, unique: bool = True) -> Prepared:
         """Make a parsed query runnable.
@@ -153,12 +150,11 @@ class Planner:
         return Prepared(rendered, sql, columns, tuple(found), tuple(explain))
 
 
-@dataclass
-class _Catalog:
+class _Catalog(msgspec.Struct):
     """The relations of an engine, and generated ones that exist in one query only."""
 
     engine: Relations
-    generated: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    generated: dict[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
 
     def columns(self, table: exp.Table) -> Mapping[str, str] | None:
         """Column names with the engine's types; None if there is no such relation."""

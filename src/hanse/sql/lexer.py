@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
@@ -45,8 +45,7 @@ class _Tokenizer(Spark.Tokenizer):
     COMMANDS = set()  # noqa: RUF012  sqlglot's own way to configure a tokenizer
 
 
-@dataclass(frozen=True)
-class TokenizedStatement:
+class TokenizedStatement(msgspec.Struct, frozen=True):
     """One statement's tokens within the whole ``script``; ``end`` is where it ends, for errors there."""
 
     tokens: tuple[Token, ...]

@@ -1,11 +1,11 @@
-"""What a script parses to: one frozen dataclass per statement, and Hanse's own sqlglot expression."""
+"""What a script parses to: a frozen record for each statement, and Hanse's own sqlglot expression."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import Position
@@ -57,8 +57,7 @@ Version = int | exp.Parameter
 CreateMode = Literal["create", "if_not_exists", "or_replace"]
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """An identifier without its quotes; ``league.g`` has two parts.
 
     >>> Name("league.g", Position(1, 1), ("league", "g")).parts
@@ -73,8 +72,7 @@ class Name:
         return self.text
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """``key = value``; ``key`` is canonical (aliases resolved), ``raw_key`` as written, both upper case."""
 
     key: str
@@ -84,8 +82,7 @@ class Option:
     raw_key: str = ""
 
 
-@dataclass(frozen=True)
-class TransformStep:
+class TransformStep(msgspec.Struct, frozen=True):
     """``function(arguments) AS alias``, one step of a TRANSFORM clause."""
 
     function: str
@@ -95,8 +92,7 @@ class TransformStep:
     alias_position: Position
 
 
-@dataclass(frozen=True)
-class ColumnDefinition:
+class ColumnDefinition(msgspec.Struct, frozen=True):
     """A column of a table that is created without a query."""
 
     name: Name
@@ -104,8 +100,7 @@ class ColumnDefinition:
     nullable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One statement: where it begins and its exact source, without the ``;``."""
 
     position: Position
@@ -113,16 +108,14 @@ class Statement:
     kind: ClassVar[str] = "statement"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Query(Statement):
+class Query(Statement, frozen=True, kw_only=True):
     """SELECT, WITH, UNION, VALUES, TABLE."""
 
     kind: ClassVar[str] = "select"
     tree: exp.Query
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training(Statement):
+class Training(Statement, frozen=True, kw_only=True):
     """What every statement that trains a model says."""
 
     name: Name
@@ -132,23 +125,20 @@ class Training(Statement):
     query_text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateModel(Training):
+class CreateModel(Training, frozen=True, kw_only=True):
     """CREATE [OR REPLACE] MODEL [IF NOT EXISTS]."""
 
     kind: ClassVar[str] = "create_model"
     mode: CreateMode
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpdateModel(Training):
+class UpdateModel(Training, frozen=True, kw_only=True):
     """UPDATE MODEL: a new version of a model that exists."""
 
     kind: ClassVar[str] = "update_model"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropModel(Statement):
+class DropModel(Statement, frozen=True, kw_only=True):
     """DROP MODEL: one version, or all."""
 
     kind: ClassVar[str] = "drop_model"
@@ -157,15 +147,13 @@ class DropModel(Statement):
     if_exists: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowModels(Statement):
+class ShowModels(Statement, frozen=True, kw_only=True):
     """SHOW MODELS."""
 
     kind: ClassVar[str] = "show_models"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DescribeModel(Statement):
+class DescribeModel(Statement, frozen=True, kw_only=True):
     """DESCRIBE MODEL: one version, or the latest."""
 
     kind: ClassVar[str] = "describe_model"
@@ -173,8 +161,7 @@ class DescribeModel(Statement):
     version: Version | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportModel(Statement):
+class ExportModel(Statement, frozen=True, kw_only=True):
     """EXPORT MODEL ... TO 'file.json'."""
 
     kind: ClassVar[str] = "export_model"
@@ -183,8 +170,7 @@ class ExportModel(Statement):
     path: str | exp.Parameter
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportModel(Statement):
+class ImportModel(Statement, frozen=True, kw_only=True):
     """IMPORT MODEL ... FROM 'file.json', or from a folder that Spark MLlib saved."""
 
     kind: ClassVar[str] = "import_model"
@@ -193,8 +179,7 @@ class ImportModel(Statement):
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateTable(Statement):
+class CreateTable(Statement, frozen=True, kw_only=True):
     """CREATE TABLE: from a query, or (``query`` is None) from ``columns``."""
 
     kind: ClassVar[str] = "create_table"
@@ -210,8 +195,7 @@ class CreateTable(Statement):
     query_text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateView(Statement):
+class CreateView(Statement, frozen=True, kw_only=True):
     """CREATE VIEW."""
 
     kind: ClassVar[str] = "create_view"
@@ -224,8 +208,7 @@ class CreateView(Statement):
     query_text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Insert(Statement):
+class Insert(Statement, frozen=True, kw_only=True):
     """INSERT INTO."""
 
     kind: ClassVar[str] = "insert"
@@ -235,8 +218,7 @@ class Insert(Statement):
     query_text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropTable(Statement):
+class DropTable(Statement, frozen=True, kw_only=True):
     """DROP TABLE."""
 
     kind: ClassVar[str] = "drop_table"
@@ -244,8 +226,7 @@ class DropTable(Statement):
     if_exists: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropView(Statement):
+class DropView(Statement, frozen=True, kw_only=True):
     """DROP VIEW."""
 
     kind: ClassVar[str] = "drop_view"
@@ -253,23 +234,20 @@ class DropView(Statement):
     if_exists: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowTables(Statement):
+class ShowTables(Statement, frozen=True, kw_only=True):
     """SHOW TABLES."""
 
     kind: ClassVar[str] = "show_tables"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DescribeTable(Statement):
+class DescribeTable(Statement, frozen=True, kw_only=True):
     """DESCRIBE [TABLE]."""
 
     kind: ClassVar[str] = "describe_table"
     name: Name
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetOption(Statement):
+class SetOption(Statement, frozen=True, kw_only=True):
     """SET key = value; the key is lower case."""
 
     kind: ClassVar[str] = "set"
@@ -279,16 +257,14 @@ class SetOption(Statement):
     value_position: Position
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explain(Statement):
+class Explain(Statement, frozen=True, kw_only=True):
     """EXPLAIN a query."""
 
     kind: ClassVar[str] = "explain"
     statement: Query
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateSilo(Statement):
+class CreateSilo(Statement, frozen=True, kw_only=True):
     """CREATE SILO."""
 
     kind: ClassVar[str] = "create_silo"
@@ -296,15 +272,13 @@ class CreateSilo(Statement):
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowSilos(Statement):
+class ShowSilos(Statement, frozen=True, kw_only=True):
     """SHOW SILOS."""
 
     kind: ClassVar[str] = "show_silos"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropSilo(Statement):
+class DropSilo(Statement, frozen=True, kw_only=True):
     """DROP SILO."""
 
     kind: ClassVar[str] = "drop_silo"
@@ -312,8 +286,7 @@ class DropSilo(Statement):
     if_exists: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreateFederatedModel(Training):
+class CreateFederatedModel(Training, frozen=True, kw_only=True):
     """CREATE FEDERATED MODEL ... OVER SILOS (...)."""
 
     kind: ClassVar[str] = "create_federated_model"
@@ -321,24 +294,21 @@ class CreateFederatedModel(Training):
     silos: tuple[Name, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExplainEgress(Statement):
+class ExplainEgress(Statement, frozen=True, kw_only=True):
     """EXPLAIN EGRESS: what would leave each silo."""
 
     kind: ClassVar[str] = "explain_egress"
     statement: CreateFederatedModel
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowEgress(Statement):
+class ShowEgress(Statement, frozen=True, kw_only=True):
     """SHOW EGRESS: what did leave, of one model or of all."""
 
     kind: ClassVar[str] = "show_egress"
     model: Name | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResumeModel(Statement):
+class ResumeModel(Statement, frozen=True, kw_only=True):
     """RESUME MODEL: go on with a federated training that was cut off."""
 
     kind: ClassVar[str] = "resume_model"

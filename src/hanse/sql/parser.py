@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from hanse.errors import ParseError
 from hanse.sql.cursor import Cursor, describe
@@ -44,8 +45,7 @@ from hanse.sql.parser_tables import (
 __all__ = ["STATEMENTS", "StatementForm", "parse"]
 
 
-@dataclass(frozen=True)
-class StatementForm:
+class StatementForm(msgspec.Struct, frozen=True):
     """A statement's leading words (without OR REPLACE and TEMPORARY) and the function that reads it."""
 
     words: tuple[str, ...]

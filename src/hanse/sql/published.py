@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError
@@ -18,8 +17,7 @@ _CURE = (
 _ALLOWED = frozenset({"expressions", "from_", "kind"})
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """What a federated statement reads at each silo."""
 
     relation: str

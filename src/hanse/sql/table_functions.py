@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
@@ -27,8 +27,7 @@ __all__ = [
 ParseQuery = Callable[[TokenizedStatement, int, int], exp.Query]
 
 
-@dataclass(frozen=True)
-class TableFunctionForm:
+class TableFunctionForm(msgspec.Struct, frozen=True):
     """How a table function is written.
 
     Args:
@@ -96,8 +95,7 @@ def parse_table_function(form: TableFunctionForm, cursor: Cursor, parse_query: P
     return function
 
 
-@dataclass(frozen=True)
-class GivenOption:
+class GivenOption(msgspec.Struct, frozen=True):
     """``name => value`` of a call, with its parameters bound."""
 
     name: str

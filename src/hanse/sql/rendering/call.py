@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError
@@ -21,8 +21,7 @@ Returns = Type | Callable[[Sequence[Value]], Type]
 """The type of a call: fixed, or worked out from its arguments."""
 
 
-@dataclass
-class Call:
+class Call(msgspec.Struct):
     """A call: its name, its arguments as written, and the scope that they are bound in.
 
     Args:
@@ -45,7 +44,7 @@ class Call:
     ignore_nulls: bool = False
     window: bool = False
     order: exp.Order | None = None
-    _bound: dict[int, Value] = field(default_factory=dict)
+    _bound: dict[int, Value] = msgspec.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -128,8 +127,7 @@ class Call:
         return BindError(what, cure, position_of(self.node))
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """How a function is rendered: how many arguments it takes, and the rewrite."""
 
     least: int

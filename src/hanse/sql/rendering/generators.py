@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from sqlglot import exp
 
 from hanse.sql.rendering.casts import coerce
@@ -19,8 +19,7 @@ Bind = Callable[[exp.Expr, Scope], Value]
 Output = list[tuple[str, Value]]
 
 
-@dataclass(frozen=True)
-class Generator:
+class Generator(msgspec.Struct, frozen=True):
     """A call of a generator: its name without ``_outer``, its arguments, and whether an empty input keeps a row."""
 
     name: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError
@@ -23,8 +22,7 @@ __all__ = ["Bound", "render_query"]
 _MODIFIERS = frozenset({"order", "limit", "offset", "with_"})
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """A rendered query: the tree, and the columns it gives."""
 
     tree: exp.Query
@@ -76,13 +74,13 @@ def _render_with(with_: exp.With, environment: Environment, parent: Scope | None
         seen.add(name.lower())
         if cte.args.get("materialized") is not None or cte.args.get("key_expressions"):
             raise unsupported(cte, "MATERIALIZED")
-        bound = render_query(cte.this, replace(environment, ctes=dict(known)), parent)
+        bound = render_query(cte.this, msgspec.structs.replace(environment, ctes=dict(known)), parent)
         columns = _renamed(bound.columns, cte.args["alias"].args.get("columns"), cte.args["alias"])
         named = [identifier(column.name) for column in columns] if cte.args["alias"].args.get("columns") else None
         alias = exp.TableAlias(this=identifier(name), columns=named)
         rendered.append(exp.CTE(this=bound.tree, alias=alias))
         known[name.lower()] = columns
-    return replace(environment, ctes=known), rendered
+    return msgspec.structs.replace(environment, ctes=known), rendered
 
 
 def _renamed(columns: tuple[Column, ...], names: list[exp.Expr] | None, node: exp.Expr) -> tuple[Column, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError, nearest
@@ -273,5 +272,5 @@ def _using(
         scope.merged[name.lower()] = merged
     if not semi:
         hidden = frozenset(name.lower() for name in names)
-        scope.relations[:] = [replace(r, hidden=r.hidden | hidden) for r in scope.relations]
+        scope.relations[:] = [msgspec.structs.replace(r, hidden=r.hidden | hidden) for r in scope.relations]
     return tests if tests is not None else exp.true()

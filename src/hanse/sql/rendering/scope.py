@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError, nearest
@@ -27,16 +27,14 @@ class Catalog(Protocol):
         """Every relation's name, for "did you mean"."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of a relation: its name and type."""
 
     name: str
     type: Type
 
 
-@dataclass(frozen=True)
-class Relation:
+class Relation(msgspec.Struct, frozen=True):
     """What stands in FROM: the names that qualify its columns, and its columns in order.
 
     Args:
@@ -63,26 +61,24 @@ class Relation:
         return [self.value(column) for column in self.columns if column.name.lower() == lower]
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     """What a query sees besides its own FROM: the catalog and the CTEs around it."""
 
     catalog: Catalog
-    ctes: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
+    ctes: Mapping[str, tuple[Column, ...]] = msgspec.field(default_factory=dict)
 
 
-@dataclass
-class Scope:
+class Scope(msgspec.Struct):
     """The names of one SELECT while it is rendered."""
 
     environment: Environment
     parent: Scope | None = None
-    relations: list[Relation] = field(default_factory=list)
-    merged: dict[str, Value] = field(default_factory=dict)
-    variables: dict[str, Value] = field(default_factory=dict)
-    aliases: dict[str, Value] = field(default_factory=dict)
-    outputs: dict[str, Value] = field(default_factory=dict)
-    windows: dict[str, exp.Window] = field(default_factory=dict)
+    relations: list[Relation] = msgspec.field(default_factory=list)
+    merged: dict[str, Value] = msgspec.field(default_factory=dict)
+    variables: dict[str, Value] = msgspec.field(default_factory=dict)
+    aliases: dict[str, Value] = msgspec.field(default_factory=dict)
+    outputs: dict[str, Value] = msgspec.field(default_factory=dict)
+    windows: dict[str, exp.Window] = msgspec.field(default_factory=dict)
     clause: str = "SELECT"
     aggregates_allowed: bool = False
     windows_allowed: bool = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 __all__ = [
     "BIGINT",
@@ -37,8 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Type:
+class Type(msgspec.Struct, frozen=True):
     """One type. ``kind`` is Spark's name, lower case; nested types have ``args``, structs also ``names``.
 
     ``foreign`` is a DuckDB type that Spark lacks (``engine`` is its text); ``args[0]`` is what it is read as.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+import msgspec
 from sqlglot import exp
 
 from hanse.errors import BindError, UnsupportedError
@@ -14,8 +13,7 @@ from hanse.sql.rendering.types import NULL, Type, array
 __all__ = ["Value", "empty_array", "misfit", "settle", "shown", "unsupported"]
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """An expression for DuckDB and the type it has in Spark.
 
     Args:
@@ -32,7 +30,7 @@ class Value:
 
     def with_type(self, type_: Type) -> Value:
         """The same expression, known to have another type."""
-        return replace(self, type=type_)
+        return msgspec.structs.replace(self, type=type_)
 
     @property
     def literal(self) -> str | None:
