@@ -1,6 +1,7 @@
-"""Contenders in processes of their own: ``run`` starts one, and this file run as a program is one.
+"""Contenders in processes of their own.
 
 A contender is a function of a module of this package; it gets keyword arguments and gives a dictionary, both as JSON.
+What its process loads beyond Python itself, :mod:`benchmarks.contender`, is next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ __all__ = ["ROOT", "Outcome", "run", "run_command"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository."""
+
+_CONTENDER = "from benchmarks.contender import main; main()"
 
 _STEERING = (
     "OPENBLAS_CORETYPE",
@@ -66,7 +68,7 @@ def run(contender: Callable[..., dict[str, Any]], limit_s: float | None = None, 
         answer = Path(folder) / "result.json"
         name = f"{contender.__module__}:{contender.__name__}"
         wall_s, peak_bytes = run_command(
-            [sys.executable, "-m", "benchmarks.processes", name, json.dumps(arguments), str(answer)], limit_s
+            [sys.executable, "-c", _CONTENDER, name, json.dumps(arguments), str(answer)], limit_s
         )
         result = json.loads(answer.read_text())
         return Outcome(wall_s, peak_bytes + (result.get("java_peak_bytes") or 0), result)
@@ -123,13 +125,3 @@ def _stopping(leader: int, limit_s: float | None, late: threading.Event) -> Iter
         raise
     finally:
         timer.cancel()
-
-
-def _main(name: str, arguments: str, answer: str) -> None:
-    module, function = name.split(":")
-    result = getattr(import_module(module), function)(**json.loads(arguments))
-    Path(answer).write_text(json.dumps(result))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from typing import Any
 
@@ -27,7 +27,7 @@ def hanse_story(events: str, scratch: str, **options: str) -> dict[str, Any]:
     silhouettes: list[float] = []
     models: list[str] = []
     parameters = {"start_date": demo.START_DATE, "end_date": demo.END_DATE}
-    with hanse.connect(tempfile.mkdtemp(prefix="story_", dir=scratch), **options) as session:  # type: ignore[arg-type]
+    with hanse.connect(f"{scratch}/story_{os.getpid()}", **options) as session:  # type: ignore[arg-type]
         session.sql(f"CREATE TEMP VIEW {demo.EVENTS_TABLE} AS SELECT * FROM parquet.`{events}`")
         phases["start"] = time.perf_counter() - started
         for script in demo.story()[:SCRIPTS]:
