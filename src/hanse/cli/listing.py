@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hanse.session.result import Result, rows_of
+from hanse.session.result import Facts, Result
 
 if TYPE_CHECKING:
     from hanse.artifact import ModelInfo
@@ -20,4 +20,4 @@ def models_result(infos: Sequence[ModelInfo]) -> Result:
     rows = [
         (i.name, i.version, i.model_type, i.row_count, ", ".join(i.features), i.created, i.created_by) for i in infos
     ]
-    return Result(1, "show_models", rows_of(names, rows), started=time.perf_counter())
+    return Result(1, "show_models", Facts(names, rows), started=time.perf_counter())

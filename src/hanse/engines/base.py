@@ -1,4 +1,4 @@
-"""What an engine is, and how an observation becomes one SELECT."""
+"""What an engine is."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-
 from hanse import expressions as e
 from hanse.errors import WorkspaceError
-from hanse.estimator import Observation
-from hanse.statistics import FloatArray, Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DatabaseInUseError", "Engine", "empties_of", "observation_query", "statistics_of"]
+    from hanse.estimator import Observation
+    from hanse.statistics import Statistics
+
+__all__ = ["DatabaseInUseError", "Engine"]
 
 
 class DatabaseInUseError(WorkspaceError):
@@ -122,53 +121,3 @@ class Engine(Protocol):
     def error(self, message: str) -> e.Expression:
         """An expression that stops the query with ``message`` when a row reaches it."""
         ...
-
-
-def observation_query(relation: str | e.Expression, observation: Observation) -> e.Expression:
-    """One SELECT that computes an observation: a row for each cell that holds rows, and one for rows in no cell.
-
-    Those are grouped under -1 or NULL and not filtered out, which would cost a copy of all others.
-    """
-    source = e.layered(relation, observation.let)
-    columns: dict[str, e.Expression] = {}
-    for name, aggregate in observation.aggregates.items():
-        for i, value in enumerate(aggregate.expressions):
-            columns[f"{name}_{i}"] = e.group_of(aggregate.function, value)
-    if observation.cell is None:
-        return e.select(source, columns)
-    return e.select(e.select_over(source, {"cell": observation.cell}), columns, [e.column("cell")])
-
-
-def empties_of(observation: Observation) -> list[float]:
-    """What stands for NULL in each column that :func:`observation_query` gives: NaN for no cell, else an empty sum."""
-    sums = [_EMPTY[aggregate.combine] for aggregate in observation.aggregates.values() for _ in aggregate.expressions]
-    return sums if observation.cell is None else [np.nan, *sums]
-
-
-def statistics_of(observation: Observation, columns: Sequence[FloatArray]) -> Statistics:
-    """Statistics from the columns that :func:`observation_query` gave.
-
-    Args:
-        observation: what was asked.
-        columns: (r,) each, :func:`empties_of` for NULL; the cell first where there are cells. Cells without rows get
-            the same.
-    """
-    rest = list(columns)
-    cells = None
-    if observation.cell is not None:
-        held = rest[0] >= 0  # not -1, nor NaN for NULL
-        rest = [column[held] for column in rest]
-        cells = rest.pop(0).astype(np.int64)
-    arrays: dict[str, FloatArray] = {}
-    combine = {name: aggregate.combine for name, aggregate in observation.aggregates.items()}
-    for name, aggregate in observation.aggregates.items():
-        size = len(aggregate.expressions)
-        whole = np.full((observation.cells, size), _EMPTY[combine[name]])
-        if size:
-            whole[cells if cells is not None else [0]] = np.stack(rest[:size], axis=1)
-            rest = rest[size:]
-        arrays[name] = whole.reshape(observation.shape(name))
-    return Statistics(arrays, combine)
-
-
-_EMPTY = {"sum": 0.0, "min": np.inf, "max": -np.inf}

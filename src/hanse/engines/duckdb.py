@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
-import numpy as np
 
-from hanse.engines.base import DatabaseInUseError, empties_of, observation_query, statistics_of
+from hanse.engines.base import DatabaseInUseError
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
@@ -20,12 +19,13 @@ from hanse.errors import (
     HanseError,
     WorkspaceError,
 )
-from hanse.estimator import Observation
 from hanse.expressions import Expression, call, only, quote, raw, string, written
-from hanse.statistics import FloatArray, Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from hanse.estimator import Observation
+    from hanse.statistics import Statistics
 
 __all__ = ["DuckDB"]
 
@@ -253,12 +253,14 @@ class DuckDB:
 
     def observe(self, relation: str | Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one SELECT, a row for each cell that holds rows."""
+        from hanse.engines.observing import doubles_of, empties_of, observation_query, statistics_of
+
         sql = self.text(observation_query(relation, observation), copy=False)
         with _translated(self.database):
             columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
         return statistics_of(
             observation,
-            [_whole(c, empty) for c, empty in zip(columns.values(), empties_of(observation), strict=True)],
+            [doubles_of(c, empty) for c, empty in zip(columns.values(), empties_of(observation), strict=True)],
         )
 
     @contextmanager
@@ -308,12 +310,6 @@ def _translate(message: str, database: str, *, opening: bool) -> HanseError:
     if "Out of Memory" in first:
         return EngineError(f"the engine ran out of memory: {first}")
     return EngineError(first)
-
-
-def _whole(column: Any, empty: float) -> FloatArray:
-    """A column as doubles, with ``empty`` for NULL; DuckDB masks a column only where it holds one."""
-    doubles = column.astype(np.float64)  # first: a column of whole numbers has no room for NaN
-    return np.asarray(doubles.filled(empty) if isinstance(doubles, np.ma.MaskedArray) else doubles)
 
 
 _READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}

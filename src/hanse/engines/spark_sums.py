@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hanse import expressions as e
-from hanse.engines.base import empties_of, statistics_of
+from hanse.engines.observing import empties_of, statistics_of
 from hanse.engines.spark_text import written
 from hanse.estimator import CrossProducts, Observation
 from hanse.statistics import Statistics

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hanse.session.outcome import Call, Outcome, model_made
-from hanse.session.result import rows_of
+from hanse.session.result import Facts
 from hanse.sql import nodes
 
 __all__ = ["FEDERATED"]
@@ -14,7 +14,7 @@ __all__ = ["FEDERATED"]
 
 def _create_silo(call: Call, statement: nodes.CreateSilo) -> Outcome:
     call.session.federation.create_silo(statement, call.parameters)
-    return Outcome(statement.kind, rows_of(["silo"], [[str(statement.name)]]))
+    return Outcome(statement.kind, Facts(["silo"], [[str(statement.name)]]))
 
 
 def _show_silos(call: Call, statement: nodes.ShowSilos) -> Outcome:
@@ -23,15 +23,15 @@ def _show_silos(call: Call, statement: nodes.ShowSilos) -> Outcome:
         options = dict(record.options)
         where = next(key for key in ("subject", "database", "workspace", "config") if key in options)
         rows.append([record.name, where, options[where], options.get("store", ""), record.created])
-    return Outcome(statement.kind, rows_of(["silo", "reached_by", "where", "store", "created"], rows))
+    return Outcome(statement.kind, Facts(["silo", "reached_by", "where", "store", "created"], rows))
 
 
 def _drop_silo(call: Call, statement: nodes.DropSilo) -> Outcome:
     journal = call.session.federation.journal
     if statement.if_exists and str(statement.name).lower() not in {s.name.lower() for s in journal.silos()}:
-        return Outcome(statement.kind, rows_of(["dropped"], []))
+        return Outcome(statement.kind, Facts(["dropped"], []))
     journal.drop_silo(str(statement.name))
-    return Outcome(statement.kind, rows_of(["dropped"], [[str(statement.name)]]))
+    return Outcome(statement.kind, Facts(["dropped"], [[str(statement.name)]]))
 
 
 def _create_federated(call: Call, statement: nodes.CreateFederatedModel) -> Outcome:
@@ -50,7 +50,7 @@ def _resume_model(call: Call, statement: nodes.ResumeModel) -> Outcome:
 
 def _explain_egress(call: Call, statement: nodes.ExplainEgress) -> Outcome:
     rows = call.session.federation.explain(statement.statement, call.parameters)
-    return Outcome(statement.kind, rows_of(["silo", "exchange", "statistics", "policy", "budget_left"], rows))
+    return Outcome(statement.kind, Facts(["silo", "exchange", "statistics", "policy", "budget_left"], rows))
 
 
 def _show_egress(call: Call, statement: nodes.ShowEgress) -> Outcome:
@@ -65,7 +65,7 @@ def _show_egress(call: Call, statement: nodes.ShowEgress) -> Outcome:
         head = "" if reply is None else reply.ledger_head
         asked: list[str | int | None] = [item.received, item.model, item.run_id, item.round, item.silo, item.kind]
         rows.append([*asked, *told, item.size_bytes, head])
-    return Outcome(statement.kind, rows_of(_EGRESS, rows))
+    return Outcome(statement.kind, Facts(_EGRESS, rows))
 
 
 _EGRESS = (

@@ -19,27 +19,23 @@ from hanse.session.evaluation import evaluate
 from hanse.session.laying import clustering_of
 from hanse.session.learning import LoadedModel
 from hanse.session.silhouettes import silhouettes
-from hanse.sql.binder import Expand, Expansion, Planner, Prepared, number_rows, version_number
+from hanse.sql.binder import Expansion, Prepared, number_rows, version_number
 from hanse.sql.nodes import TableFunction, position_of
 from hanse.types import Parameters
 
 if TYPE_CHECKING:
     from hanse.session.session import Session
 
-__all__ = ["clustering_of", "describe_rows", "expander", "shown"]
+__all__ = ["clustering_of", "describe_rows", "expand", "shown"]
 
 
-def expander(session: Session, parameters: Parameters) -> Expand:
-    """What works table functions out in this session."""
-
-    def expand(function: TableFunction, query: Prepared | None, planner: Planner) -> Expansion:
-        loaded = _loaded(session, function, parameters)
-        if function.args.get("other_model") is not None:
-            other = _loaded(session, function, parameters, "other_")
-            return _EXPAND_PAIRS[function.name](session, loaded, other, function, query)
-        return _EXPAND[function.name](session, loaded, function, query)
-
-    return expand
+def expand(session: Session, parameters: Parameters, function: TableFunction, query: Prepared | None) -> Expansion:
+    """Work a table function out, given its query, prepared."""
+    loaded = _loaded(session, function, parameters)
+    if function.args.get("other_model") is not None:
+        other = _loaded(session, function, parameters, "other_")
+        return _EXPAND_PAIRS[function.name](session, loaded, other, function, query)
+    return _EXPAND[function.name](session, loaded, function, query)
 
 
 def _loaded(session: Session, function: TableFunction, parameters: Parameters, which: str = "") -> LoadedModel:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hanse.errors import HanseError
-from hanse.session.functions import expander
-from hanse.session.result import rows_of
-from hanse.sql.binder import Planner
+from hanse.session.result import Facts
+from hanse.sql.binder import Expansion, Planner, Prepared
+from hanse.sql.nodes import TableFunction
 from hanse.types import Parameters, Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Outcome:
     """What a statement did."""
 
     kind: str
-    reader: pa.RecordBatchReader
+    reader: pa.RecordBatchReader | Facts
     warnings: tuple[str, ...] = ()
     explain: Callable[[HanseError], HanseError] | None = None
 
@@ -41,9 +41,14 @@ class Call:
 
     def planner(self) -> Planner:
         """Prepares this statement's queries."""
-        return Planner(self.session.engine, self.parameters, expander(self.session, self.parameters))
+        return Planner(self.session.engine, self.parameters, self._expand)
+
+    def _expand(self, function: TableFunction, query: Prepared | None) -> Expansion:
+        from hanse.session.functions import expand
+
+        return expand(self.session, self.parameters, function, query)
 
 
 def model_made(kind: str, row: Sequence[Any], warnings: tuple[str, ...]) -> Outcome:
     """What a statement that makes a model gives: its id, name and version."""
-    return Outcome(kind, rows_of(["model_id", "model", "version"], [row]), warnings)
+    return Outcome(kind, Facts(["model_id", "model", "version"], [row]), warnings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["Result", "Stream", "rows_of"]
+__all__ = ["Facts", "Result", "Stream"]
 
 _SHOWN_ROWS = 40
 
@@ -31,7 +31,7 @@ class Stream:
 
     def __init__(
         self,
-        reader: pa.RecordBatchReader,
+        reader: pa.RecordBatchReader | Facts,
         started: float | None = None,
         explain: Callable[[HanseError], HanseError] | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class Result:
         self,
         statement: int,
         kind: str,
-        reader: pa.RecordBatchReader,
+        reader: pa.RecordBatchReader | Facts,
         warnings: Sequence[str] = (),
         started: float | None = None,
         explain: Callable[[HanseError], HanseError] | None = None,
@@ -100,7 +100,7 @@ class Result:
         self.kind = kind
         self.warnings = list(warnings)
         self.stream = Stream(reader, started, explain)
-        self._schema = reader.schema
+        self._shape = reader if isinstance(reader, Facts) else reader.schema  # a stream is the engine's, and let go
         self._was_read = False
 
     @property
@@ -111,12 +111,12 @@ class Result:
     @property
     def columns(self) -> list[str]:
         """The columns' names."""
-        return list(self._schema.names)
+        return list(self._shape.names)
 
     @property
     def schema(self) -> pa.Schema:
         """The columns' names and Arrow types."""
-        return self._schema
+        return self._shape.schema if isinstance(self._shape, Facts) else self._shape
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows as a stream of record batches.
@@ -129,7 +129,7 @@ class Result:
         if self._was_read:
             raise UsageError("this result was read already: keep what arrow() or fetchall() gave, or run it again")
         self._was_read = True
-        return pa.RecordBatchReader.from_batches(self._schema, self.stream)
+        return pa.RecordBatchReader.from_batches(self.schema, self.stream)
 
     def arrow(self) -> pa.Table:
         """All rows as an Arrow table."""
@@ -193,22 +193,42 @@ class Result:
         return f"<Result {self.statement} {self.kind}: {', '.join(self.columns)}>"
 
 
-def rows_of(names: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> pa.RecordBatchReader:
-    """A few rows of texts and whole numbers as a stream.
+class Facts:
+    """A few rows of texts and whole numbers, which a statement says of itself; Arrow is loaded when they are read.
 
-    Built with Arrow's own builders: ``pa.array`` would import pandas wherever it is installed, which costs a fresh
-    process a fifth of a second.
+    Args:
+        names: of the columns.
+        rows: of one value for each.
     """
-    import pyarrow as pa
 
-    arrays = []
-    for i in range(len(names)):
-        column = [row[i] for row in rows]
-        numbers = [value for value in column if isinstance(value, int)]
-        if column and len(numbers) == len(column):
-            arrays.append(pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(array("q", numbers))]))
-            continue
-        builder = pa.lib.StringBuilder()
-        builder.append_values([None if value is None else str(value) for value in column])
-        arrays.append(builder.finish())
-    return pa.Table.from_arrays(arrays, names=list(names)).to_reader()
+    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> None:
+        self.names = list(names)
+        self._rows = rows
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns' names and Arrow types."""
+        return self._table().schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """The rows, as an engine's stream gives them."""
+        yield from self._table().to_batches()
+
+    def _table(self) -> pa.Table:
+        """Built with Arrow's own builders.
+
+        ``pa.array`` would import pandas wherever it is installed, which costs a fresh process a fifth of a second.
+        """
+        import pyarrow as pa
+
+        arrays = []
+        for i in range(len(self.names)):
+            column = [row[i] for row in self._rows]
+            numbers = [value for value in column if isinstance(value, int)]
+            if column and len(numbers) == len(column):
+                arrays.append(pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(array("q", numbers))]))
+                continue
+            builder = pa.lib.StringBuilder()
+            builder.append_values([None if value is None else str(value) for value in column])
+            arrays.append(builder.finish())
+        return pa.Table.from_arrays(arrays, names=self.names)

@@ -13,7 +13,6 @@ from hanse.engines.base import Engine
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import BindError, CancelledError, HanseError, UsageError, nearest
 from hanse.session import statements
-from hanse.session.learning import Learner
 from hanse.session.result import Result, Stream
 from hanse.session.spark import spark_engine
 from hanse.sql import nodes
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from hanse.registry import Registry
     from hanse.report.data import Report
     from hanse.session.federation import Federation
+    from hanse.session.learning import Learner
 
 __all__ = ["Session"]
 
@@ -34,9 +34,12 @@ __all__ = ["Session"]
 leave_quickly()
 
 
-def _load_registry() -> None:
-    """What models need, and takes a tenth of a second: a table that takes long is for a model as a rule."""
-    load("hanse.registry", "sqlalchemy.dialects.sqlite")
+def _load_models() -> None:
+    """What models need, and takes a quarter of a second: a table that takes long is for a model as a rule."""
+    load("hanse.session.model_statements", "hanse.engines.observing", "hanse.registry", *_LIBRARIES)
+
+
+_LIBRARIES = ("numpy.ma", "pyarrow", "sqlalchemy.dialects.sqlite")
 
 
 class Session:
@@ -88,9 +91,9 @@ class Session:
         else:
             _check_engine(engine, spark=spark, master=master, remote=remote)
             self.engine = DuckDB(
-                self.workspace.warehouse, memory_limit=memory_limit, threads=threads, meanwhile=_load_registry
+                self.workspace.warehouse, memory_limit=memory_limit, threads=threads, meanwhile=_load_models
             )
-        self.learner = Learner(self.engine)
+        self._learner: Learner | None = None
         self._registry: Registry | None = None
         self._open_stream: weakref.ref[Stream] | None = None
 
@@ -107,10 +110,20 @@ class Session:
             self._registry.close()
 
     @property
+    def learner(self) -> Learner:
+        """Trains and uses models on this engine; loaded when it is first needed."""
+        if self._learner is None:
+            _load_models()
+            from hanse.session.learning import Learner
+
+            self._learner = Learner(self.engine)
+        return self._learner
+
+    @property
     def registry(self) -> Registry:
         """The workspace's models; opened when they are first needed."""
         if self._registry is None:
-            _load_registry()
+            _load_models()
             from hanse.registry import Registry
 
             self._registry = Registry.open(self._registry_target or self.workspace.registry)

@@ -88,7 +88,7 @@ class Expansion(msgspec.Struct, frozen=True):
     explain: tuple[Callable[[HanseError], HanseError | None], ...] = ()
 
 
-Expand = Callable[[TableFunction, "Prepared | None", "Planner"], Expansion]
+Expand = Callable[[TableFunction, "Prepared | None"], Expansion]
 """Works a table function out, given its query, prepared."""
 
 
@@ -124,7 +124,7 @@ class Planner(msgspec.Struct):
         for function in table_functions(tree):
             query = function.args.get("query")
             inner = self.prepare(_standalone(function, query)) if query is not None else None
-            expansion = self.expand(function, inner, self)
+            expansion = self.expand(function, inner)
             name = f"{GENERATED}{next(self._numbers)}"
             table = function.parent
             if isinstance(table, exp.Table) and not table.alias:
