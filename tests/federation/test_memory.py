@@ -30,13 +30,16 @@ class Held:
 @dataclass
 class Meta:
     rows: int
+    types: dict[str, str]
 
 
 def snapshot(changed: int = 0, rows: int = 21) -> Any:
     """One of which so many customers differ from the first."""
     of_rows = np.arange(rows, dtype=np.uint64) + np.uint64(2**63)
     of_rows[:changed] += np.uint64(1_000)
-    return Held(f"data{changed}", Digest(np.arange(rows, dtype=np.uint64), of_rows), Meta(rows))
+    columns = np.column_stack([np.zeros(rows), of_rows % 2**32]).astype(np.uint32)
+    digest = Digest(np.arange(rows, dtype=np.uint64), of_rows, columns)
+    return Held(f"data{changed}", digest, Meta(rows, {"x": "", "y": ""}))
 
 
 def masks(count: int, rows: int = 21) -> list[Any]:

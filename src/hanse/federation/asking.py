@@ -9,7 +9,7 @@ from typing import Any
 
 from hanse import expressions as e
 from hanse.errors import HanseError, nearest
-from hanse.estimator import SUPERVISED, TARGET, WEIGHT, Aggregate, Estimator, Observation
+from hanse.estimator import SUPERVISED, TARGET, Aggregate, Estimator, Observation
 from hanse.federation.gate import Release
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
@@ -20,7 +20,7 @@ from hanse.models.catalog import ESTIMATORS
 from hanse.options import Given, build
 from hanse.statistics import FloatArray
 
-__all__ = ["Answered", "Judge", "Work", "estimator_for", "label_of", "moments_asked", "view_of"]
+__all__ = ["Answered", "Judge", "Work", "estimator_for", "far_columns", "label_of", "moments_asked", "view_of"]
 
 Judge = Callable[[Asked], Release]
 """The gate, as it holds for one task."""
@@ -76,13 +76,18 @@ def label_of(estimator: Any) -> str:
     return str(estimator.label)
 
 
-def view_of(snapshot: Snapshot, task: Task, label: str = "", weight: str | None = None) -> tuple[list[str], str]:
-    """The task's features, scaled, as ``f0``, ``f1`` ..., with ``target`` and ``weight`` where a column is named.
+def far_columns(snapshot: Snapshot, features: Sequence[str]) -> dict[str, e.Expression]:
+    """``far0``, ``far1`` ...: what the gate judges dominance by, for a view over these published columns."""
+    return {f"far{i}": snapshot.far(feature) for i, feature in enumerate(features)}
+
+
+def view_of(snapshot: Snapshot, task: Task, label: str = "") -> tuple[list[str], str]:
+    """The task's features, scaled, as ``f0``, ``f1`` ..., how far they are, and ``target`` where a label is named.
 
     Raises:
         RefusalError: a column is not published, or the label is a feature, too.
     """
-    key = repr((task.features, task.payload.get("scaler"), label, weight))
+    key = repr((task.features, task.payload.get("scaler"), label))
     if key not in snapshot.views:
         columns = _columns(snapshot, task)
         inner = list(columns)
@@ -90,8 +95,7 @@ def view_of(snapshot: Snapshot, task: Task, label: str = "", weight: str | None 
             if label.lower() in {f.lower() for f in task.features}:
                 raise RefusalError("protocol", f"the label {label:.60} is a feature, too")
             columns[TARGET] = snapshot.column(label)
-        if weight is not None:
-            columns[WEIGHT] = snapshot.column(weight)
+        columns |= far_columns(snapshot, task.features)
         snapshot.views[key] = inner, snapshot.view(columns)
     return snapshot.views[key]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -112,6 +112,7 @@ class SiloConfig:
         publish = {n: _publish(n, t, folder, f"{file}: [publish.{n}]") for n, t in published.items()}
         if len({n.lower() for n in publish}) < len(publish):
             raise UsageError(f"{file}: two published relations differ in case only: rename one")
+        _check_stores(publish.values(), file)
         return cls(
             name=name,
             database=_database(table, folder, f"{file}:"),
@@ -121,6 +122,18 @@ class SiloConfig:
             ledger=folder / f"{name}.ledger",
             federation=_table(table, "federation", f"{file}:") if "federation" in table else None,
         )
+
+
+def _check_stores(publish: Iterable[Publish], file: Path) -> None:
+    """Refuse rows that are published as a whole and by stores: the whole without all other stores is one store."""
+    seen: dict[str, Publish] = {}
+    for one in publish:
+        first = seen.setdefault(one.relation.lower(), one) if one.relation else one
+        if first.store.lower() != one.store.lower():
+            raise UsageError(
+                f"{file}: [publish.{first.name}] and [publish.{one.name}] are both relation {one.relation}, with other "
+                "stores: what the gate withholds of one, the other would show: keep one of them"
+            )
 
 
 def _database(table: Mapping[str, Any], folder: Path, where: str) -> Database:

@@ -5,8 +5,9 @@ For each released cell (a cluster's statistics, a contingency cell, a row count)
 - fewer than ``min_customers`` distinct customers: its rows are counted as rows of the nearest sibling cell; where there
   is no sibling, nothing leaves. The reply carries a reason code, not the count. Totals stay what they are: the sum over
   the cells of an answer does not depend on what was merged.
-- one customer may not owe more than ``dominance_percent`` of any released sum of squares; such a cell is merged in the
-  same way. Of the siblings the nearest is taken that the cell does not dominate.
+- one customer may not owe more than ``dominance_percent`` of any released sum of squares, nor of the squares about the
+  silo's own mean in any feature, for a plan chooses units and origins; such a cell is merged in the same way. Of the
+  siblings the nearest is taken that the cell does not dominate.
 - total minus the released cells must not show fewer than ``min_customers`` customers: the rows that are in no cell of
   a plan, and, over all answers from the same data, what a set of merged cells holds beside the cells that are released
   later.

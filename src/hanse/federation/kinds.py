@@ -10,7 +10,7 @@ import numpy as np
 from hanse import expressions as e
 from hanse.anomalies.quantiles import EDGES, edge_cell
 from hanse.estimator import Aggregate, Family, Observation, train
-from hanse.federation.asking import Answered, Judge, Work, moments_asked, view_of
+from hanse.federation.asking import Answered, Judge, Work, far_columns, moments_asked, view_of
 from hanse.federation.gate import Release
 from hanse.federation.labelled import evaluate_classifier, fit
 from hanse.federation.observing import observed
@@ -101,13 +101,15 @@ def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
         "sum": Aggregate(tuple(columns), size),
         "square": Aggregate(tuple(e.square(c) for c in columns), size),
     }
-    return Asked(snapshot, view, Observation(aggregates, (), cell, count), inner)
+    return Asked(snapshot, view, Observation(aggregates, (), cell, count), inner, far=_far(task))
 
 
 def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """The statistics of the estimator's ``observe(state)``, in the plan's shapes; joined cells are 0 and told so."""
     asked = observed(task.model_type, task.options, task.state, len(task.features))
-    inner, view = view_of(snapshot, task, asked.label, asked.weight)
+    if asked.weight is not None:
+        raise RefusalError("protocol", "weight_col: rows weigh the same in a model over silos")
+    inner, view = view_of(snapshot, task, asked.label)
     observation = asked.observation
     cells = 1 if observation.cell is None else observation.cells
     if cells > policy.max_clusters:
@@ -115,7 +117,8 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
             "policy", f"the plan has {cells} cells: max_clusters = {policy.max_clusters} here; use SPLIT_STARTS = 1"
         )
     classes = snapshot.classes(asked.label) if asked.label else ()
-    release = judge(Asked(snapshot, view, observation, inner, classes=classes, texts=asked.texts))
+    question = Asked(snapshot, view, observation, inner, classes=classes, far=_far(task), texts=asked.texts)
+    release = judge(question)
     arrays = release.tally.arrays
     if observation.cell is None:
         arrays = {name: array[0] for name, array in arrays.items()}
@@ -124,7 +127,7 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
 
 def evaluate(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """What the measures of the model's family are made of, in two phases; phase ``scores``: rows by anomaly score."""
-    laid = laid_over(snapshot, task.payload.get("artifact"), task.features)
+    laid = laid_over(snapshot, task.payload.get("artifact"), task.features, policy.model_types)
     if task.payload.get("phase") == "scores":
         return _score_histogram(snapshot, laid, policy, judge)
     return _EVALUATE[laid.model.family](snapshot, laid, task, policy, judge)
@@ -137,8 +140,8 @@ def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Pol
     """
     model = scored(laid, policy.max_clusters)
     inner = list(model.columns)
-    view = snapshot.view({**model.columns, "plan_label": model.label})
-    first = Asked(snapshot, view, first_observation(inner, "label", model.origins), inner, "label")
+    view = snapshot.view({**model.columns, **far_columns(snapshot, task.features), "plan_label": model.label})
+    first = Asked(snapshot, view, first_observation(inner, "label", model.origins), inner, "label", far=_far(task))
     phase = task.payload.get("phase", 1)
     release = judge(first)
     if phase == 1:
@@ -149,7 +152,7 @@ def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Pol
     if np.any((sums.count <= 0) & (release.tally.customers > 0)):
         raise RefusalError("protocol", "the sums of phase 1 do not hold this silo's clusters")
     observation = joined_label(second_observation(inner, "label", sums), release.mapping)
-    second = judge(Asked(snapshot, view, observation, inner))
+    second = judge(Asked(snapshot, view, observation, inner, far=_far(task)))
     arrays = {name: array[0] for name, array in second.tally.arrays.items()}
     return Answered(arrays, release.reasons(), (release, second), 1 + int((release.tally.customers > 0).sum()))
 
@@ -191,7 +194,7 @@ def joined_label(observation: Observation, mapping: Sequence[int]) -> Observatio
 def compare(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
     """``contingency`` (k_local, k_global): rows by the local and the global model's cluster, gated cell by cell."""
     ours, theirs = (
-        scored(laid_over(snapshot, task.payload.get(which), task.features), policy.max_clusters)
+        scored(laid_over(snapshot, task.payload.get(which), task.features, policy.model_types), policy.max_clusters)
         for which in ("local", "artifact")
     )
     columns = {f"l{name}": value for name, value in ours.columns.items()}
@@ -220,6 +223,10 @@ WORK: Final[Mapping[str, Work]] = {
     "compare": compare,
 }
 """The kinds of tasks that release statistics."""
+
+
+def _far(task: Task) -> tuple[str, ...]:
+    return tuple(f"far{i}" for i in range(len(task.features)))
 
 
 def _sums(data: Any, origins: FloatArray) -> ClusteringSums:

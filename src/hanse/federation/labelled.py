@@ -8,7 +8,7 @@ import numpy as np
 
 from hanse.errors import HanseError
 from hanse.estimator import SUPERVISED, TARGET, train
-from hanse.federation.asking import Answered, Judge, estimator_for, label_of, moments_asked, view_of
+from hanse.federation.asking import Answered, Judge, estimator_for, far_columns, label_of, moments_asked, view_of
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
 from hanse.federation.scored import Laid
@@ -65,10 +65,12 @@ def evaluate_classifier(snapshot: Snapshot, laid: Laid, task: Task, policy: Poli
     classes = snapshot.classes(laid.model.label)
     columns = {f"f{i}": value for i, value in enumerate(laid.features)}
     scores = {"score": laid.model.score(laid.features), TARGET: snapshot.column(laid.model.label)}
-    view = snapshot.view({**columns, **scores})
+    far = far_columns(snapshot, task.features)
+    view = snapshot.view({**columns, **scores, **far})
     phase = task.payload.get("phase", 1)
     if phase == 1:
-        release = judge(Asked(snapshot, view, score_observation("score", TARGET), list(columns), classes=classes))
+        observation = score_observation("score", TARGET)
+        release = judge(Asked(snapshot, view, observation, list(columns), classes=classes, far=tuple(far)))
         if release.merged:
             raise RefusalError(release.causes[0], "the scores of one label may not leave", lasting=True)
         return Answered(release.tally.arrays, (), (release,), 2)

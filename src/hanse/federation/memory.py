@@ -39,9 +39,8 @@ class Memory:
         self._folder = private_folder(folder)
         self._path = functools.lru_cache(maxsize=256)(self._made_path)
 
-    def _made_path(self, relation: str, fingerprint: str, what: str) -> Path:
-        name = hashlib.sha256(relation.encode()).hexdigest()[:16]
-        return self._folder / f"{name}-{fingerprint}.{what}"
+    def _made_path(self, relation: str, columns: int, fingerprint: str, what: str) -> Path:
+        return self._folder / f"{_name(relation, columns)}-{fingerprint}.{what}"
 
     def close_to(self, relation: str, snapshot: Snapshot, min_changed: int) -> str:
         """The data that something was released from, if fewer customers than ``min_changed`` changed since, but some.
@@ -49,18 +48,18 @@ class Memory:
         Returns:
             its fingerprint, of the latest such; empty if there is none.
         """
-        for path in self._digests(relation):
+        for path in self._digests(relation, snapshot):
             fingerprint = path.name.split("-")[1].split(".")[0]
             if snapshot.fingerprint == fingerprint:
                 continue
             with contextlib.suppress(FileNotFoundError):
-                if 0 < snapshot.digest.changed(_digest(path)) < min_changed:
+                if 0 < snapshot.digest.changed(_digest(path, len(snapshot.meta.types))) < min_changed:
                     return fingerprint
         return ""
 
-    def _digests(self, relation: str) -> list[Path]:
+    def _digests(self, relation: str, snapshot: Snapshot) -> list[Path]:
         """The files, the latest first; without those that another thread is just removing."""
-        name, dated = hashlib.sha256(relation.encode()).hexdigest()[:16], []
+        name, dated = _name(relation, len(snapshot.meta.types)), []
         for path in self._folder.glob(f"{name}-*.digest"):
             with contextlib.suppress(FileNotFoundError):
                 dated.append((path.stat().st_mtime, path))
@@ -72,7 +71,7 @@ class Memory:
         Raises:
             RefusalError: since the run began, something was released from data that differ in too few customers.
         """
-        path = self._path(relation, snapshot.fingerprint, "digest")
+        path = self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "digest")
         if os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return
         if self.close_to(relation, snapshot, min_changed):
@@ -81,14 +80,14 @@ class Memory:
                 "customers, and subtraction would show them: begin a new run"
             )
             raise RefusalError("complementary", text)
-        _write(path, np.column_stack([snapshot.digest.key, snapshot.digest.rows]).astype(np.uint64))
-        for old in self._digests(relation)[_KEPT:]:
+        _write(path, _table(snapshot.digest))
+        for old in self._digests(relation, snapshot)[_KEPT:]:
             old.unlink(missing_ok=True)
             old.with_suffix(".masks").unlink(missing_ok=True)
 
     def masks(self, relation: str, snapshot: Snapshot) -> tuple[BoolArray, ...]:
         """The rows of each set of cells that were merged in an answer from the same data."""
-        path = self._path(relation, snapshot.fingerprint, "masks")
+        path = self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "masks")
         if not os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return ()
         rows = snapshot.meta.rows
@@ -109,13 +108,25 @@ class Memory:
             return
         if len(known) + len(fresh) > _MASKS:
             raise RefusalError("budget", "too many cells were merged over the same data: nothing new leaves")
-        every = [*known.values(), *fresh.values()]
-        _write(self._path(relation, snapshot.fingerprint, "masks"), np.stack([np.packbits(mask) for mask in every]))
+        bits = [np.packbits(mask) for mask in (*known.values(), *fresh.values())]
+        _write(self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "masks"), np.stack(bits))
 
 
-def _digest(path: Path) -> Digest:
-    pairs = _read(path, np.uint64, width=2)
-    return Digest(pairs[:, 0], pairs[:, 1])
+def _name(relation: str, columns: int) -> str:
+    """Of files that can be compared with each other: those of one relation, with as many published columns."""
+    return hashlib.sha256(f"{relation}\n{columns}".encode()).hexdigest()[:16]
+
+
+def _table(digest: Digest) -> npt.NDArray[np.uint32]:
+    """(n, 4 + d) halves of key and rows, and the columns."""
+    halves = [np.ascontiguousarray(a, dtype="<u8").view("<u4").reshape(-1, 2) for a in (digest.key, digest.rows)]
+    return np.column_stack([*halves, digest.columns.astype(np.uint32)])
+
+
+def _digest(path: Path, columns: int) -> Digest:
+    table = _read(path, np.uint32, width=4 + columns)
+    key, rows = (np.ascontiguousarray(table[:, i : i + 2]).view("<u8").ravel() for i in (0, 2))
+    return Digest(key, rows, table[:, 4:])
 
 
 def _read(path: Path, kind: type[np.generic], width: int) -> npt.NDArray[Any]:

@@ -33,8 +33,8 @@ class Policy:
     Args:
         min_customers: distinct customers per released cell; the stricter of this and the statement's holds.
         min_changed_customers: fewer changed since an earlier release: earlier answers again, and nothing new; 0: off.
-        dominance_percent: no released sum of squares may owe more than this to one customer.
-        model_types: what may be trained.
+        dominance_percent: no sum of squares that is released, or judged for it, may owe more than this to one customer.
+        model_types: what may be trained, evaluated and compared.
         strategies: how.
         exact_rounds: whether un-noised multi-round training is allowed.
         install: whether a global model may be put into the silo's registry.

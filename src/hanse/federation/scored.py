@@ -70,18 +70,22 @@ def artifact_of(data: Any) -> Artifact:
         raise RefusalError("artifact", "the model of the task cannot be read", detail=str(error)) from None
 
 
-def laid_over(snapshot: Snapshot, data: Any, features: Sequence[str]) -> Laid:
+def laid_over(snapshot: Snapshot, data: Any, features: Sequence[str], model_types: Sequence[str]) -> Laid:
     """Lay a model over a snapshot.
 
     Args:
         snapshot: the rows.
         data: an artifact as plain data.
         features: the published columns that the task names.
+        model_types: that the policy allows.
 
     Raises:
-        RefusalError: it cannot be read, or reads columns that the task does not name.
+        RefusalError: it cannot be read, is of another type, or reads columns that the task does not name.
     """
     artifact = artifact_of(data)
+    if artifact.model_type not in model_types:
+        types = ", ".join(model_types)
+        raise RefusalError("policy", f"model type {artifact.model_type:.60}: this silo allows {types}")
     named = {snapshot.named(f).lower() for f in features}
     base = {name: Column((Element(name, snapshot.column(name), "number", name),)) for name in named}
     try:

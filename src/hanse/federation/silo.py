@@ -27,7 +27,7 @@ from hanse.federation.ledger import Entry, Ledger
 from hanse.federation.memory import Memory, secret_of
 from hanse.federation.policy import Policy
 from hanse.federation.refusals import RefusalError
-from hanse.federation.snapshot import Snapshot, Snapshots, private_folder
+from hanse.federation.snapshot import Snapshot, Snapshots, few_of_store, private_folder
 from hanse.federation.source import find, published, stores_of
 from hanse.federation.tally import Asked
 from hanse.messages import PROTOCOL, Reason, Reply, Task, encode, task_hash
@@ -254,12 +254,7 @@ class Silo:
         self._check_store(task, store)
         snapshot = self._snapshots.open(_session(task), task.relation, store, task.expires_at)
         if store is not None and snapshot.meta.customers < self.policy.min_customers_for(task):
-            name = snapshot.publish.name
-            text = (
-                f"store {store!r:.80} of {name}: there is none of that name, or it has fewer customers than "
-                "min_customers: nothing leaves"
-            )
-            raise RefusalError("small", text)
+            raise few_of_store(store, snapshot.publish.name)
         known = self._runs.get(snapshot.path)
         if known is not None and known.snapshot is snapshot:
             return known
@@ -274,6 +269,8 @@ class Silo:
 
     def _check_store(self, task: Task, store: str | None) -> None:
         if self.config.publish is None:
+            if store is not None:
+                raise RefusalError("silo", f"{task.relation:.80} has no stores here: ask {self.config.name}")
             return
         publish = find(self.config, None, task.relation)
         if publish.store and store is None:

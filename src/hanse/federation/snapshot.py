@@ -28,7 +28,7 @@ from hanse.federation.database import Access
 from hanse.federation.refusals import RefusalError
 from hanse.federation.source import Definition, Source, find, source_of
 
-__all__ = ["Digest", "Snapshot", "Snapshots", "private_folder"]
+__all__ = ["Digest", "Snapshot", "Snapshots", "few_of_store", "private_folder"]
 
 _TOUCH_S: Final = 10.0
 
@@ -40,22 +40,31 @@ Integers = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Digest:
-    """A keyed hash of every customer and of the customer's rows, sorted; what two snapshots are compared by."""
+    """What two snapshots are compared by, customer by customer.
+
+    Args:
+        key: (n,) a keyed hash of each customer, ascending.
+        rows: (n,) a hash of the customer's rows.
+        columns: (n, d) a short hash of what each published column holds in them.
+    """
 
     key: Integers
     rows: Integers
+    columns: Integers
 
     def changed(self, other: Digest) -> int:
-        """Customers whose rows differ, who came or who left."""
-        mine, theirs = _pairs(self), _pairs(other)
-        differing = np.setxor1d(mine, theirs, assume_unique=True)
-        return len(np.unique(differing["key"]))
+        """The fewest customers, if any, who changed in one of the columns, or in the rows as a whole; 0 is nobody.
 
-
-def _pairs(digest: Digest) -> Integers:
-    pairs = np.empty(len(digest.key), dtype=[("key", "<u8"), ("rows", "<u8")])
-    pairs["key"], pairs["rows"] = digest.key, digest.rows
-    return pairs
+        Who came or left has changed in all. A column is looked at by itself, or one that changes for everybody, such as
+        the days since something, would hide the few that changed in another.
+        """
+        _, mine, theirs = np.intersect1d(self.key, other.key, assume_unique=True, return_indices=True)
+        moved = len(self.key) + len(other.key) - 2 * len(mine)
+        counts = [moved + np.count_nonzero(self.rows[mine] != other.rows[theirs])]
+        if self.columns.shape[1] == other.columns.shape[1]:
+            differing = self.columns[mine] != other.columns[theirs]
+            counts += [moved + n for n in np.count_nonzero(differing, axis=0)]
+        return int(min((n for n in counts if n), default=0))
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -70,7 +79,10 @@ class _Meta(msgspec.Struct, frozen=True):
 
 
 class Snapshot:
-    """The copied rows: ``row_``, ``customer`` (a number) and ``c0``, ``c1`` ... for the published columns.
+    """The copied rows: ``row_``, ``customer`` (a number), and ``c0``, ``c1`` ... for the published columns.
+
+    With each column comes ``d0``, ``d1`` ...: the square of how far a row is from the mean of all rows, in units of the
+    column's largest number. The gate judges by it who dominates, whatever units and origins a plan chooses.
 
     Args:
         path: of the file.
@@ -121,8 +133,8 @@ class Snapshot:
     @cached_property
     def digest(self) -> Digest:
         """To compare with other snapshots."""
-        found = self.engine.arrays("SELECT key, rows FROM digest ORDER BY key")
-        return Digest(np.asarray(found["key"]), np.asarray(found["rows"]))
+        key, rows, *columns = map(np.asarray, self.engine.arrays("SELECT * FROM digest ORDER BY key").values())
+        return Digest(key, rows, np.column_stack([np.empty((len(key), 0), dtype=np.uint32), *columns]))
 
     def definition(self, features: Sequence[str]) -> str:
         """Hash of how these features come about."""
@@ -142,6 +154,10 @@ class Snapshot:
     def column(self, feature: str) -> e.Expression:
         """A published column, as an expression over the snapshot's rows."""
         return e.column(f"c{list(self.types).index(self.named(feature))}")
+
+    def far(self, feature: str) -> e.Expression:
+        """How far a row is from the mean of a published column, squared, in units of the column's largest number."""
+        return e.column(f"d{list(self.types).index(self.named(feature))}")
 
     def classes(self, label: str) -> tuple[int, int]:
         """Distinct customers with rows of label 0, and of label 1; counted once.
@@ -245,12 +261,18 @@ class Snapshots:
                 source = source_of(engine, publish, store)
                 with _private(temporary) as copy:
                     copy.copy("raw", engine.copied(source.sql))
+                    if store is not None:  # before anything is said of its rows
+                        self._check_size(copy, store, publish.name)
                     _fill(copy, source, self._secret)
             temporary.replace(path)
         finally:
             for left in (temporary, Path(f"{temporary}.wal")):
                 left.unlink(missing_ok=True)
         return Snapshot(path, publish)
+
+    def _check_size(self, copy: DuckDB, store: str, relation: str) -> None:
+        if copy.rows("SELECT count(DISTINCT customer) FROM raw")[0][0] < self.config.policy.min_customers:
+            raise few_of_store(store, relation)
 
     def delete(self, run: str) -> None:
         """Delete what a run copied."""
@@ -296,14 +318,17 @@ def _fill(copy: DuckDB, source: Source, secret: bytes) -> None:
     _check_rows(source, int(nameless), [int(n) for n in counts])
     listed = ", ".join(columns)
     order = ", ".join(["customer", *columns])
+    far = ", ".join(f"{_far(copy, c)} AS d{i}" for i, c in enumerate(columns))
     copy.execute(
         f"CREATE TABLE rows_ AS SELECT CAST(row_number() OVER (ORDER BY {order}) - 1 AS INTEGER) AS row_, "
-        f"CAST(dense_rank() OVER (ORDER BY customer) - 1 AS INTEGER) AS customer, {listed} FROM raw ORDER BY row_"
+        f"CAST(dense_rank() OVER (ORDER BY customer) - 1 AS INTEGER) AS customer, {listed}, {far} "
+        "FROM raw ORDER BY row_"
     )
     key = copy.text(e.string(secret.hex()))
+    short = ", ".join(f"CAST(hash(list_sort(list(hash({c})))) % {2**32} AS UINTEGER) AS {c}" for c in columns)
     copy.execute(
         f"CREATE TABLE digest AS SELECT hash(customer || {key}) AS key, "
-        f"hash(list_sort(list(hash({listed})))) AS rows FROM raw GROUP BY customer ORDER BY key"
+        f"hash(list_sort(list(hash({listed})))) AS rows, {short} FROM raw GROUP BY customer ORDER BY key"
     )
     found = hmac.new(secret, digestmod=hashlib.sha256)
     for sql in (f"SELECT customer, {listed} FROM rows_ ORDER BY row_", "SELECT key, rows FROM digest ORDER BY key"):
@@ -316,6 +341,16 @@ def _fill(copy: DuckDB, source: Source, secret: bytes) -> None:
     )
     text = copy.text(e.string(msgspec.json.encode(meta).decode()))
     copy.execute(f"CREATE TABLE meta AS SELECT {text} AS text")
+
+
+def _far(copy: DuckDB, column: str) -> str:
+    """The expression of ``d0``, ``d1`` ... over the raw rows: from 0 to 4, and 0 where all numbers are 0."""
+    most = copy.rows(f"SELECT max(abs({column})) FROM raw")[0][0]
+    if not most:
+        return "0.0::DOUBLE"
+    unit = f"({column} / {most!r}::DOUBLE)"
+    mean = copy.rows(f"SELECT avg({unit}) FROM raw")[0][0]
+    return f"power({unit} - {mean!r}::DOUBLE, 2)"
 
 
 def _check_rows(source: Source, nameless: int, bad: Sequence[int]) -> None:
@@ -335,6 +370,14 @@ def _check_rows(source: Source, nameless: int, bad: Sequence[int]) -> None:
                 detail=f"{name} is NULL, NaN or infinite in {count} rows: filter them out or fill them",
                 status="failed",
             )
+
+
+def few_of_store(store: str, relation: str) -> RefusalError:
+    """What is said of a store that is too small, and in the same words of one that there is not."""
+    text = (
+        f"store {store!r:.80} of {relation}: there is none of that name, or it has fewer customers than min_customers"
+    )
+    return RefusalError("small", f"{text}: nothing leaves")
 
 
 def _embedded(relation: str) -> Publish:

@@ -23,6 +23,7 @@ Integers = npt.NDArray[np.int64]
 
 _SQUARES: Final = ("square", "squares", "m2", "inertia")
 _PRODUCTS: Final = ("cross", "hessian")
+_SIGNED: Final = ("gradient",)
 _NO_CELL: Final = -1
 
 
@@ -84,6 +85,8 @@ class Asked:
         label: a column that holds the cell, where the aggregates read it; it is relabelled with the cell.
         classes: distinct customers of each class of the rows, all of which must be enough; empty where there are none.
         line: (k,) where the cells lie, where that is told by something else than features.
+        far: columns of the view with squares about the silo's own mean; see :class:`Snapshot`. They are judged with the
+            observation's sums of squares, and not released.
         texts: of the observation's queries, shared by all who ask it.
     """
 
@@ -94,6 +97,7 @@ class Asked:
     label: str = ""
     classes: tuple[int, ...] = ()
     line: tuple[float, ...] = ()
+    far: tuple[str, ...] = ()
     texts: Texts = field(default_factory=Texts)
 
     @property
@@ -111,8 +115,10 @@ class Asked:
         for name, aggregate in aggregates.items():
             if aggregate.combine != "sum":
                 raise RefusalError("policy", "minimum and maximum are single customers: never released", statistic=name)
-        k, squares = self.cells, _square_positions(self.observation)
+        judged = self._judged()
         summed = sum(len(a.expressions) for a in aggregates.values())
+        k, squares = self.cells, [*_square_positions(self.observation), *range(summed, summed + len(judged))]
+        summed += len(judged)
         key = (self.view, self.snapshot.one_row_each, *mapping)
         sql = self.texts.of(key, lambda: self._written(self._query(mapping, squares)))
         table = np.zeros((k + 1, 2 + summed + len(squares)))
@@ -131,10 +137,16 @@ class Asked:
             rows[:k],
             customers[:k],
             table[:k, [2 + i for i in squares]],
-            table[:k, start:],
+            table[:k, start + len(judged) :],
             int(rows[k]),
             int(customers[k]),
         )
+
+    def _judged(self) -> list[e.Expression]:
+        """What is summed for the gate alone: squares about the silo's own mean, and sums of either sign without it."""
+        aggregates = self.observation.aggregates
+        signed = [x.copy() for name in _SIGNED if name in aggregates for x in aggregates[name].expressions]
+        return [*map(e.column, self.far), *map(e.absolute, signed)]
 
     def _written(self, query: e.Expression) -> str:
         return self.snapshot.engine.text(query, copy=False)
@@ -142,8 +154,9 @@ class Asked:
     def _query(self, mapping: Sequence[int], squares: Sequence[int]) -> e.Expression:
         """One row per cell: cell, rows, customers, each sum, each square's largest customer; NULL is nothing."""
         observation = joined(self.observation, mapping, self.label)
-        values = [x for a in observation.aggregates.values() for x in a.expressions]
+        values = [*(x for a in observation.aggregates.values() for x in a.expressions), *self._judged()]
         functions = [a.function for a in observation.aggregates.values() for _ in a.expressions]
+        functions += ["sum"] * (len(values) - len(functions))
         names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
         rows, by, whole = e.layered(self.view, observation.let), ["cell"], {}
         if observation.cell is None:
