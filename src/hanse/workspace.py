@@ -52,14 +52,14 @@ class Workspace:
         Neither database is opened here, so a workspace that is locked or corrupt shows up when they are.
 
         Args:
-            path: the folder; ``~`` is the home folder. None keeps everything in memory.
+            path: the folder; ``~`` is the home folder. None, or ``:memory:``, keeps everything in memory.
             create: make the folder if there is none. The folder above it must exist, so that a mistyped path
                 does not grow a tree of empty folders.
 
         Raises:
             WorkspaceError: the path is a file, cannot be made, read or written, or is not there.
         """
-        if path is None:
+        if path is None or str(path) == ":memory:":
             return cls(None)
         if str(path) == "" or "\0" in str(path):
             raise WorkspaceError(f"workspace {str(path)!r}: need the path of a folder")

@@ -199,7 +199,7 @@ class KMeans:
 
     def _seeded(self, cloud: Cloud) -> FloatArray:
         """First centroids (k, d): the cheapest of several seedings after Lloyd's iteration over the sketch."""
-        random = np.random.default_rng(self.seed)
+        random = np.random.default_rng(self.seed % 2**64)  # a seed may be negative, as Spark's
         plus = self.kmeans_init_method == "k-means||"
         seedings = _SEEDINGS * self.init_steps if plus else 1
         best: tuple[float, FloatArray] | None = None

@@ -12,7 +12,7 @@ from hanse.anomalies.quantiles import LARGEST_CONTAMINATION
 from hanse.anomalies.score import ORDINARY_SHARE, Scored, Scoring
 from hanse.errors import BindError, HanseError, Position
 from hanse.options import Range, build, option
-from hanse.session.laying import featured, given_options, scoring_for, stopped
+from hanse.session.laying import check_label, featured, given_options, scoring_for, stopped
 from hanse.session.learning import LoadedModel
 from hanse.sql.binder import Expansion, Prepared
 from hanse.sql.nodes import TableFunction, position_of
@@ -69,13 +69,9 @@ def detect(session: Session, loaded: LoadedModel, function: TableFunction, query
     """Every input column, the label, the scores and ``is_anomaly``."""
     assert query is not None  # the grammar asks for it
     laid = _lay(session, loaded, function, query)
-    added = {
-        laid.label: "INTEGER",
-        "distance": "DOUBLE",
-        "normalized_distance": "DOUBLE",
-        "anomaly_score": "DOUBLE",
-        "is_anomaly": "BOOLEAN",
-    }
+    scores = dict.fromkeys(("distance", "normalized_distance", "anomaly_score"), "DOUBLE")
+    check_label(loaded, laid.label, (*scores, "is_anomaly"), function)
+    added = {laid.label: "INTEGER", **scores, "is_anomaly": "BOOLEAN"}
     _check_names(loaded, query, added, position_of(function))
     shown = {name: e.column(name) for name in (*query.columns, *added)}
     tree = e.select(e.select_over(laid.relation, {"is_anomaly": laid.is_anomaly}), shown)
@@ -89,6 +85,7 @@ def explain(session: Session, loaded: LoadedModel, function: TableFunction, quer
     assert query is not None  # the grammar asks for it
     laid = _lay(session, loaded, function, query)
     layers, outputs = explained(laid.scored.contributions)
+    check_label(loaded, laid.label, ("anomaly_score", *outputs), function)
     added = {laid.label: "INTEGER", "anomaly_score": "DOUBLE", **{n: k for n, (k, _) in outputs.items()}}
     _check_names(loaded, query, added, position_of(function))
     flagged: e.Expression = e.select_over(laid.relation, {"is_anomaly": laid.is_anomaly})

@@ -15,7 +15,7 @@ from hanse.anomalies.score import ORDINARY_SHARE, ClusterScoring
 from hanse.errors import BindError
 from hanse.metrics.agreement import adjusted_mutual_information, adjusted_rand_index
 from hanse.options import Range, build, option
-from hanse.session.laying import clustering_for, given_options, labelled, observed
+from hanse.session.laying import check_label, clustering_for, doubles_beside, given_options, labelled, observed
 from hanse.session.learning import LoadedModel
 from hanse.sql.binder import Expansion, Prepared, number_rows
 from hanse.sql.nodes import TableFunction, position_of
@@ -53,6 +53,7 @@ def describe(session: Session, loaded: LoadedModel, function: TableFunction, que
         found = found_of(scoring, observed(session, loaded, query, place, relation, observation))
         warnings = (*query.warnings, *warnings)
     label = next(iter(loaded.model.outputs))
+    check_label(loaded, label, ("cluster_size", "share", "is_anomaly_cluster", "reason", "description"), function)
     kinds = _kinds(label, loaded.artifact.features)
     euclidean = scoring.model.distance_measure == "euclidean"
     units = units_of(loaded.chain) if euclidean else [Unit()] * len(scoring.unit)
@@ -69,12 +70,8 @@ def _kinds(label: str, features: Sequence[str]) -> dict[str, str]:
         "is_anomaly_cluster": "BOOLEAN",
         "reason": "VARCHAR",
     }
-    for name, suffix in [(n, "_centroid") for n in features] + [(f"{n}_spread", "_sd") for n in features]:
-        taken = {k.lower() for k in (*kinds, "description")}
-        while name.lower() in taken:
-            name += suffix
-        kinds[name] = "DOUBLE"
-    return {**kinds, "description": "VARCHAR"}
+    named = [(n, "_centroid") for n in features] + [(f"{n}_spread", "_sd") for n in features]
+    return {**kinds, **doubles_beside((*kinds, "description"), named), "description": "VARCHAR"}
 
 
 def _row(line: ClusterDescription, units: Sequence[Unit]) -> list[float | int | str | bool | None]:

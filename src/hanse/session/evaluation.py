@@ -121,6 +121,10 @@ def _clustering(rows: _Scored) -> Metrics:
     sums = clusters.sums_of(origins, rows.observe(clusters.first_observation(rows.inner, label, origins)))
     if sums.count.sum() == 0:
         raise _nothing(rows.loaded)
+    if not (np.all(np.isfinite(sums.sums)) and np.all(np.isfinite(sums.squares))):
+        raise DataError(
+            "the squares of the features overflow in their sum: scale them in the SELECT, or leave large numbers out"
+        )
     return clusters.metrics_of(sums, rows.observe(clusters.second_observation(rows.inner, label, sums)))
 
 

@@ -16,7 +16,7 @@ from hanse.expressions import raw
 from hanse.metrics.catalog import measures_of
 from hanse.session import anomalies, clusters
 from hanse.session.evaluation import evaluate
-from hanse.session.laying import clustering_of
+from hanse.session.laying import check_label, clustering_of, doubles_beside
 from hanse.session.learning import LoadedModel
 from hanse.session.silhouettes import silhouettes
 from hanse.sql.binder import Expansion, Prepared, number_rows, version_number
@@ -78,8 +78,10 @@ def _centroids(session: Session, loaded: LoadedModel, function: TableFunction, q
     if not whole and loaded.basis.profile is not None:
         shares = loaded.basis.profile.share.tolist()
     label = next(iter(loaded.model.outputs))
-    kinds = {label: "INTEGER", "cluster_size": "BIGINT", "share": "DOUBLE", "inertia": "DOUBLE"}
-    kinds |= dict.fromkeys(loaded.artifact.features, "DOUBLE")
+    kinds = {"cluster_size": "BIGINT", "share": "DOUBLE", "inertia": "DOUBLE"}
+    check_label(loaded, label, kinds, function)
+    kinds = {label: "INTEGER", **kinds}
+    kinds |= doubles_beside(kinds, [(n, "_centroid") for n in loaded.artifact.features])
     rows = [
         [number, c.count or None, share, c.inertia if c.count else None, *(float(x) for x in c.centroid)]
         for number, (c, share) in enumerate(zip(held, shares, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hanse import expressions as e
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hanse.session.session import Session
 
 __all__ = [
+    "check_label",
     "clustering_for",
     "clustering_of",
+    "doubles_beside",
     "featured",
     "given_options",
     "labelled",
@@ -134,3 +136,28 @@ def scoring_for(loaded: LoadedModel, ordinary_share: float, place: Position | No
         raise BindError(str(error), "", place) from None
     except UnsupportedError as error:
         raise (error if place is None else error.within(place)) from None
+
+
+def check_label(loaded: LoadedModel, label: str, others: Iterable[str], function: TableFunction) -> None:
+    """Refuse a model whose label is called like another column that a table function gives.
+
+    Raises:
+        BindError: it is.
+    """
+    if label.lower() in {name.lower() for name in others}:
+        what = (
+            f"model {loaded.info.name} calls its label {label}, and {function.name} gives a column of that name itself"
+        )
+        raise BindError(what, "train the model with another PREDICTION_COL", position_of(function))
+
+
+def doubles_beside(taken: Iterable[str], named: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Columns of doubles, each under its own name; one that is taken gets the suffix beside it, until it is not."""
+    kinds: dict[str, str] = {}
+    known = {name.lower() for name in taken}
+    for name, suffix in named:
+        while name.lower() in known:
+            name += suffix
+        known.add(name.lower())
+        kinds[name] = "DOUBLE"
+    return kinds

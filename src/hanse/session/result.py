@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hanse.errors import HanseError, UsageError
+from hanse.errors import CancelledError, HanseError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,7 @@ class Stream:
         self._kept: deque[pa.RecordBatch] = deque()
         self._started = time.perf_counter() if started is None else started
         self._explain = explain
+        self._failed: HanseError | None = None
         self.elapsed_s = time.perf_counter() - self._started
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -47,15 +48,28 @@ class Stream:
     def __next__(self) -> pa.RecordBatch:
         if self._kept:
             return self._kept.popleft()
+        if self._failed is not None:
+            raise self._failed
         batch = self._read()
         if batch is None:
             raise StopIteration
         return batch
 
     def keep(self) -> None:
-        """Read what is left into memory, so that the engine is free for another statement."""
-        while (batch := self._read()) is not None:
-            self._kept.append(batch)
+        """Read what is left into memory, so that the engine is free for another statement.
+
+        An error is for whoever reads the rows, when they come to it.
+
+        Raises:
+            CancelledError: Ctrl-C.
+        """
+        try:
+            while (batch := self._read()) is not None:
+                self._kept.append(batch)
+        except CancelledError:
+            raise
+        except HanseError:
+            pass
 
     def _read(self) -> pa.RecordBatch | None:
         """The engine's next batch; after the last one, or an error, the engine is let go."""
@@ -65,7 +79,8 @@ class Stream:
         try:
             batch = next(self._reader, None)
         except HanseError as error:
-            raise (self._explain(error) if self._explain else error) from None
+            self._failed = self._explain(error) if self._explain else error
+            raise self._failed from None
         finally:
             if batch is None:
                 self._reader = None

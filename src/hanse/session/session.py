@@ -93,6 +93,7 @@ class Session:
             self.engine = DuckDB(
                 self.workspace.warehouse, memory_limit=memory_limit, threads=threads, meanwhile=_load_models
             )
+        self._closed = False
         self._learner: Learner | None = None
         self._registry: Registry | None = None
         self._open_stream: weakref.ref[Stream] | None = None
@@ -105,9 +106,14 @@ class Session:
 
     def close(self) -> None:
         """Close the workspace; temporary tables are gone."""
+        self._closed = True
         self.engine.close()
         if self._registry is not None:
             self._registry.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("this session is closed: open another one with hanse.connect(...)")
 
     @property
     def learner(self) -> Learner:
@@ -175,6 +181,7 @@ class Session:
         progress: Progress | None,
     ) -> Iterator[Result]:
         for number, statement in enumerate(script, 1):
+            self._check_open()
             self._free_engine()
             target = into if number == len(script) else None
             started = time.perf_counter()
@@ -228,12 +235,14 @@ class Session:
             UsageError: no file, an unknown ending, or a file that is not there.
             EngineError: a file that cannot be read.
         """
+        self._check_open()
         self._free_engine()
         several = [files] if isinstance(files, str | Path) else files
         return self.engine.load(table, [Path(f) for f in several], replace=replace)
 
     def register(self, table: str, rows: pa.Table | pa.RecordBatchReader | Any) -> None:
         """Make a temporary table of an Arrow table, or of a pandas or polars frame."""
+        self._check_open()
         self._free_engine()
         self.engine.register(table, rows)
 

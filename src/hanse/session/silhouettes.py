@@ -9,7 +9,7 @@ import numpy as np
 
 from hanse import expressions as e
 from hanse.metrics.clustering import first_observation, second_observation, sums_of
-from hanse.session.laying import clustering_of, labelled, observed
+from hanse.session.laying import check_label, clustering_of, labelled, observed
 from hanse.session.rows import is_cosine
 from hanse.sql.binder import Expansion, number_rows
 from hanse.sql.nodes import position_of
@@ -56,6 +56,7 @@ def silhouettes(session: Session, loaded: LoadedModel, function: TableFunction, 
         for i in held:
             means[i] = float(found[i] / sums.count[i])
     label = getattr(loaded.model, "prediction_col", "prediction")
+    check_label(loaded, label, ("cluster_size", "silhouette"), function)
     kinds = {label: "INTEGER", "cluster_size": "BIGINT", "silhouette": "DOUBLE"}
     rows = [[number, int(sums.count[number]), mean] for number, mean in enumerate(means)]
     return Expansion(number_rows(kinds, rows, session.engine.dialect), kinds, (*query.warnings, *warnings))

@@ -58,30 +58,39 @@ def literal(value: Value) -> exp.Expression:
     >>> literal(2.5).sql(), literal("it's").sql(), literal(datetime.date(2011, 10, 1)).sql()
     ('2.5e0', "'it''s'", "CAST('2011-10-01' AS DATE)")
     """
+    if getattr(getattr(value, "dtype", None), "kind", "") in set("biuf") and not getattr(value, "shape", ()):
+        value = value.item()  # type: ignore[union-attr]  # one of NumPy's numbers
     if value is None:
         return exp.Null()
     if isinstance(value, bool):
         return exp.Boolean(this=value)
     if isinstance(value, int):
-        return _signed(str(abs(value)), value < 0)
+        return _signed(str(abs(int(value))), value < 0)
     if isinstance(value, float):
         if not math.isfinite(value):
             return _cast(str(value), "DOUBLE")
-        digits = repr(abs(value))
+        digits = repr(abs(float(value)))
         return _signed(digits if "e" in digits else f"{digits}e0", math.copysign(1, value) < 0)
     if isinstance(value, decimal.Decimal):
         return _decimal(value)
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
-            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+            value = _in_utc(value)
         return _cast(value.isoformat(sep=" "), "TIMESTAMP")
     if isinstance(value, datetime.date):
         return _cast(value.isoformat(), "DATE")
     if isinstance(value, str):
-        return exp.Literal.string(value)
+        return exp.Literal.string(str.__str__(value))  # of an enumeration the text, and not its name
     raise BindError(
         f"a parameter of type {type(value).__name__}", "give None, bool, int, float, str, Decimal or a date"
     )
+
+
+def _in_utc(value: datetime.datetime) -> datetime.datetime:
+    try:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise BindError(f"the timestamp {value.isoformat()}", "need one whose year in UTC is 1 to 9999") from None
 
 
 def _decimal(value: decimal.Decimal) -> exp.Expression:

@@ -1,0 +1,88 @@
+"""A session at its edges: results that fail late, parameters from other libraries, names of workspaces, after the end."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hanse
+from hanse.errors import BindError, EngineError, UsageError
+
+LATE = "SELECT 9223372036854775807 - 200000 + id AS big FROM range(300000) t(id)"
+
+
+def test_an_error_late_in_a_result_is_its_readers_and_stops_nobody_else() -> None:
+    with hanse.connect() as session:
+        result = session.sql(LATE)
+        assert session.sql("CREATE TABLE after AS SELECT 1 AS x").fetchall() == [("after", 1)]
+        for _ in range(2):
+            with pytest.raises(EngineError, match="Overflow"):
+                list(result.stream)
+        assert session.sql("SELECT x FROM after").fetchall() == [(1,)]
+
+
+class Word(str, enum.Enum):  # noqa: UP042  # StrEnum writes itself as its text
+    """A text with a name."""
+
+    FIRST = "x"
+
+
+class Number(enum.IntEnum):
+    """A number with a name."""
+
+    THREE = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float64(1.5), 1.5),
+        (np.float32(-0.5), -0.5),
+        (np.int64(-3), -3),
+        (np.uint8(7), 7),
+        (np.bool_(True), True),
+        (Word.FIRST, "x"),
+        (Number.THREE, 3),
+        (np.str_("it's"), "it's"),
+    ],
+)
+def test_a_parameter_that_is_a_kind_of_number_or_text(value: Any, expected: Any) -> None:
+    with hanse.connect() as session:
+        ((found,),) = session.sql("SELECT $v", {"v": value}).fetchall()
+        assert found == expected
+        assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([1.0, 2.0]), "a parameter of type ndarray"),
+        (np.datetime64("2020-01-01"), "a parameter of type datetime64"),
+        (datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=2))), "need one whose year"),
+    ],
+)
+def test_a_parameter_that_cannot_be_bound(value: Any, message: str) -> None:
+    with hanse.connect() as session, pytest.raises(BindError, match=message):
+        session.sql("SELECT $v", {"v": value})
+
+
+def test_a_workspace_called_memory_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with hanse.connect(":memory:") as session:
+        assert session.sql("CREATE TABLE t AS SELECT 1 AS x").fetchall() == [("t", 1)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_session_says_so() -> None:
+    session = hanse.connect()
+    session.close()
+    for statement in ("SELECT 1", "SHOW MODELS", "CREATE TABLE t AS SELECT 1 AS x"):
+        with pytest.raises(UsageError, match=r"this session is closed: open another one with hanse.connect"):
+            session.sql(statement)
+    with pytest.raises(UsageError, match="this session is closed"):
+        session.load("t", "nothing.csv")
