@@ -329,10 +329,17 @@ class Cursor:
             return next(rows, None)
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """The next ``size`` rows (``arraysize`` without it), fewer at the end."""
+        """The next ``size`` rows (``arraysize`` without it), fewer at the end.
+
+        Raises:
+            ProgrammingError: the size is no whole number from 0.
+        """
         rows = self._fetching()
+        wanted = self.arraysize if size is None else size
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+            raise ProgrammingError(f"fetchmany of {wanted!r} rows: need a whole number from 0")
         with _translated():
-            return list(itertools.islice(rows, self.arraysize if size is None else size))
+            return list(itertools.islice(rows, wanted))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows that are left."""

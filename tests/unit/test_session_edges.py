@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import hanse
-from hanse.errors import BindError, EngineError, UsageError
+from hanse import dbapi
+from hanse.errors import BindError, EngineError, ModelNotFoundError, UsageError
 
 LATE = "SELECT 9223372036854775807 - 200000 + id AS big FROM range(300000) t(id)"
 
@@ -86,3 +87,24 @@ def test_a_closed_session_says_so() -> None:
             session.sql(statement)
     with pytest.raises(UsageError, match="this session is closed"):
         session.load("t", "nothing.csv")
+
+
+def test_dropping_a_version_that_may_be_missing() -> None:
+    with hanse.connect() as session:
+        session.sql("CREATE MODEL m OPTIONS (MODEL_TYPE = 'kmeans') AS SELECT x, x AS y FROM range(9) AS t(x)")
+        assert session.sql("DROP MODEL IF EXISTS m 7").fetchall() == []
+        with pytest.raises(ModelNotFoundError):
+            session.sql("DROP MODEL m 7")
+        assert session.sql("DROP MODEL IF EXISTS m 1").fetchall() == [("m", 1)]
+        assert session.sql("DROP MODEL IF EXISTS m").fetchall() == []
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, True, "2"])
+def test_a_cursor_fetches_a_whole_number_of_rows(size: Any) -> None:
+    with dbapi.connect() as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT id FROM range(3) t(id)")
+        with pytest.raises(dbapi.ProgrammingError, match="need a whole number from 0"):
+            cursor.fetchmany(size)
+        assert cursor.fetchmany(0) == []
+        assert cursor.fetchmany(9) == [(0,), (1,), (2,)]

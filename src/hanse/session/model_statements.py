@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hanse import __version__
 from hanse.artifact import Artifact
-from hanse.errors import BindError, HanseError, Position, WorkspaceError
+from hanse.errors import BindError, HanseError, ModelNotFoundError, Position, WorkspaceError
 from hanse.options import Given
 from hanse.session.functions import describe_rows, shown
 from hanse.session.learning import LoadedModel, user
@@ -69,9 +69,12 @@ def _train(call: Call, statement: nodes.CreateModel | nodes.UpdateModel) -> tupl
 def _drop_model(call: Call, statement: nodes.DropModel) -> Outcome:
     registry = call.session.registry
     name = str(statement.name)
-    if statement.if_exists and not registry.exists(name):
+    try:
+        dropped = registry.drop(name, version_number(statement.version, call.parameters))
+    except ModelNotFoundError:
+        if not statement.if_exists:
+            raise
         return Outcome(statement.kind, Facts(["model", "versions"], []))
-    dropped = registry.drop(name, version_number(statement.version, call.parameters))
     return Outcome(statement.kind, Facts(["model", "versions"], [[name, dropped]]))
 
 
