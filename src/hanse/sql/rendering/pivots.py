@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from hanse.sql.rendering import operators
 from hanse.sql.rendering.casts import coerce
-from hanse.sql.rendering.scope import Column, Relation, Scope
+from hanse.sql.rendering.scope import Column, Relation, Scope, told_apart
 from hanse.sql.rendering.templates import cast_to, duck, identifier, text
 from hanse.sql.rendering.types import STRING, array, common_types
 from hanse.sql.rendering.values import Value, misfit, settle, unsupported
@@ -36,7 +36,9 @@ def render_pivot(
     names = [column.name for column in pivot.args["alias"].args.get("columns") or ()] if pivot.args.get("alias") else []
     if names:
         raise unsupported(pivot, "column names in PIVOT's alias", "name them in IN (...)")
-    return exp.Subquery(this=tree, alias=exp.TableAlias(this=identifier(name))), Relation(name, columns)
+    apart = told_apart(columns)
+    keys = [identifier(column.key) for column in apart] if apart != columns else None
+    return exp.Subquery(this=tree, alias=exp.TableAlias(this=identifier(name), columns=keys)), Relation(name, apart)
 
 
 def _pivot(
@@ -126,10 +128,12 @@ def _unpivot(
     projections.append(exp.Alias(this=duck("unnest({0})", cast_to(cells, array(type_))), alias=identifier(cell)))
     tree = exp.Select(expressions=projections)
     tree.set("from_", exp.From(this=sql))
-    columns = (*kept, Column(name, STRING), Column(cell, type_))
+    columns = (*(Column(c.name, c.type) for c in kept), Column(name, STRING), Column(cell, type_))
     if not pivot.args.get("include_nulls"):
-        column_sql = exp.Column(this=identifier(cell), table=exp.to_identifier("_u"))
-        alias = exp.TableAlias(this=exp.to_identifier("_u"))
+        apart = told_apart(columns)
+        column_sql = exp.Column(this=identifier(apart[-1].key), table=exp.to_identifier("_u"))
+        keys = [identifier(column.key) for column in apart] if apart != columns else None
+        alias = exp.TableAlias(this=exp.to_identifier("_u"), columns=keys)
         tree = exp.Select(expressions=[exp.Star()]).from_(exp.Subquery(this=tree, alias=alias))
         tree.set("where", exp.Where(this=duck("{0} IS NOT NULL", column_sql)))
     return tree, columns

@@ -10,7 +10,7 @@ from hanse.sql.nodes import position_of
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.expressions import bind, shown
 from hanse.sql.rendering.notes import note_columns
-from hanse.sql.rendering.scope import Column, Environment, Relation, Scope
+from hanse.sql.rendering.scope import Column, Environment, Relation, Scope, told_apart
 from hanse.sql.rendering.select import render_select
 from hanse.sql.rendering.templates import identifier
 from hanse.sql.rendering.types import NULL, Type, common_type, common_types
@@ -75,8 +75,8 @@ def _render_with(with_: exp.With, environment: Environment, parent: Scope | None
         if cte.args.get("materialized") is not None or cte.args.get("key_expressions"):
             raise unsupported(cte, "MATERIALIZED")
         bound = render_query(cte.this, msgspec.structs.replace(environment, ctes=dict(known)), parent)
-        columns = _renamed(bound.columns, cte.args["alias"].args.get("columns"), cte.args["alias"])
-        named = [identifier(column.name) for column in columns] if cte.args["alias"].args.get("columns") else None
+        columns = told_apart(_renamed(bound.columns, cte.args["alias"].args.get("columns"), cte.args["alias"]))
+        named = [identifier(column.key) for column in columns] if columns != bound.columns else None
         alias = exp.TableAlias(this=identifier(name), columns=named)
         rendered.append(exp.CTE(this=bound.tree, alias=alias))
         known[name.lower()] = columns
@@ -152,11 +152,22 @@ def _parenthesised(node: exp.Subquery, environment: Environment, parent: Scope |
     bound = render_query(node.this, environment, parent)
     if not any(node.args.get(key) for key in ("order", "limit", "offset")):
         return bound
-    tree = exp.Select(expressions=[exp.Star()]).from_(
-        exp.Subquery(this=bound.tree, alias=exp.TableAlias(this=exp.to_identifier("_p")))
-    )
+    tree = _all_of(exp.Subquery(this=bound.tree), "_p", bound.columns)
     _modify(tree, node, bound.columns, environment, parent)
     return Bound(tree, bound.columns)
+
+
+def _all_of(source: exp.Expr, name: str, columns: tuple[Column, ...], *, named: bool = False) -> exp.Select:
+    """``SELECT *`` of a source that is called ``name``; ``named``: and whose columns get their names there."""
+    apart = told_apart(columns)
+    shared = apart != columns
+    keys = [identifier(column.key) for column in apart] if named or shared else None
+    source.set("alias", exp.TableAlias(this=exp.to_identifier(name), columns=keys))
+    if not shared:
+        return exp.Select(expressions=[exp.Star()]).from_(source)
+    values = [Relation(name, apart).value(column).sql for column in apart]
+    listed = [exp.Alias(this=sql, alias=identifier(c.name)) for sql, c in zip(values, columns, strict=True)]
+    return exp.Select(expressions=listed).from_(source)
 
 
 def _modify(
@@ -186,11 +197,14 @@ def _output_term(
         if not 1 <= int(node.name) <= len(columns):
             raise misfit(node, f"ORDER BY {node.name} of {len(columns)} columns", "give a column's number or name")
         return node.copy()
-    scope = Scope(environment, None, [Relation("_o", columns)])
+    apart = told_apart(columns)
+    scope = Scope(environment, None, [Relation("_o", apart)])
     scope.clause = "ORDER BY"
     value = settle(bind(node, scope))
     if not isinstance(value.sql, exp.Column):
         raise unsupported(node, f"ORDER BY {shown(node)} over a set operation", "wrap it in SELECT * FROM (...)")
+    if apart != columns:  # what the engine calls such a column is its own affair
+        return exp.Literal.number([column.key for column in apart].index(value.sql.name) + 1)
     return exp.Column(this=value.sql.this.copy())
 
 
@@ -238,8 +252,6 @@ def render_values(node: exp.Values, environment: Environment, parent: Scope | No
         )
         for row in rows
     ]
-    given = exp.TableAlias(this=exp.to_identifier("_v"), columns=[identifier(column.name) for column in columns])
-    values = exp.Values(expressions=tuples, alias=given)
-    tree = exp.Select(expressions=[exp.Star()]).from_(values)
+    tree = _all_of(exp.Values(expressions=tuples), "_v", columns, named=True)
     _modify(tree, node, columns, environment, parent)
     return Bound(tree, columns)

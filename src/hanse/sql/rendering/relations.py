@@ -13,7 +13,7 @@ from hanse.sql.rendering.expressions import bind, condition, shown
 from hanse.sql.rendering.files import file_source
 from hanse.sql.rendering.generators import generate, generator_of
 from hanse.sql.rendering.pivots import render_pivot
-from hanse.sql.rendering.scope import Column, Relation, Scope
+from hanse.sql.rendering.scope import Column, Relation, Scope, told_apart
 from hanse.sql.rendering.templates import duck, identifier
 from hanse.sql.rendering.types import BIGINT, parse_type
 from hanse.sql.rendering.values import Value, misfit, unsupported
@@ -68,14 +68,15 @@ def _relation(node: exp.Expr, scope: Scope, *, lateral: bool = False, root: bool
 
 
 def _alias(node: exp.Expr, columns: tuple[Column, ...]) -> tuple[str, tuple[Column, ...], bool]:
-    """An alias and the columns under the names that it gives; and whether it gives any."""
+    """An alias and the columns under the names that it gives; and whether the text must name them."""
     alias = node.args.get("alias")
     names = (alias.args.get("columns") or ()) if alias is not None else ()
     if names and len(names) != len(columns):
         raise misfit(alias, f"{len(names)} column names for {len(columns)} columns", "name each once")
     if names:
         columns = tuple(Column(name.name, column.type) for name, column in zip(names, columns, strict=True))
-    return node.alias, columns, bool(names)
+    apart = told_apart(columns)
+    return node.alias, apart, bool(names) or apart != columns
 
 
 def _check_args(node: exp.Expr, allowed: frozenset[str], what: str) -> None:
@@ -121,7 +122,7 @@ def _table(node: exp.Table, scope: Scope) -> tuple[exp.Expr, Relation]:
 
 def _aliased(sql: exp.Expr, alias: str, columns: tuple[Column, ...] | None) -> exp.Expr:
     if alias or columns:
-        names = [identifier(column.name) for column in columns] if columns else None
+        names = [identifier(column.key) for column in columns] if columns else None
         sql.set("alias", exp.TableAlias(this=identifier(alias) if alias else None, columns=names))
     return sql
 
@@ -160,7 +161,8 @@ def _generated(call: object, node: exp.Expr, scope: Scope) -> tuple[exp.Expr, Re
     projections = [exp.Alias(this=value.sql, alias=identifier(column)) for column, value in output]
     sql = exp.Subquery(this=exp.Select(expressions=projections))
     columns = tuple(Column(column, value.type) for column, value in output)
-    return _aliased(sql, name, None), Relation(name, columns)
+    apart = told_apart(columns)
+    return _aliased(sql, name, apart if apart != columns else None), Relation(name, apart)
 
 
 def _subquery(node: exp.Expr, scope: Scope, lateral: bool) -> tuple[exp.Expr, Relation]:

@@ -14,7 +14,7 @@ from hanse.sql.rendering.templates import duck, identifier, text
 from hanse.sql.rendering.types import NULL, Type, array
 from hanse.sql.rendering.values import Value, misfit, settle
 
-__all__ = ["Catalog", "Column", "Environment", "Relation", "Scope", "access", "lambda_variable"]
+__all__ = ["Catalog", "Column", "Environment", "Relation", "Scope", "access", "lambda_variable", "told_apart"]
 
 
 class Catalog(Protocol):
@@ -28,10 +28,38 @@ class Catalog(Protocol):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a relation: its name and type."""
+    """A column of a relation: its name and type.
+
+    Args:
+        name: what the script calls it.
+        type: Spark's.
+        inner: what the rendered text calls it; ``name``, but where columns share one (:func:`told_apart`).
+    """
 
     name: str
     type: Type
+    inner: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the rendered text calls it."""
+        return self.inner or self.name
+
+
+def told_apart(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns of a relation; of those that share a name, all but the first get an inner name of their own."""
+    taken = {column.key.lower() for column in columns}
+    if len(taken) == len(columns):
+        return columns
+    seen: set[str] = set()
+    apart = []
+    for column in columns:
+        key, number = column.key, 2
+        while key.lower() in seen or (number > 2 and key.lower() in taken):
+            key, number = f"{column.name} ({number})", number + 1
+        seen.add(key.lower())
+        apart.append(column if key == column.key else Column(column.name, column.type, key))
+    return tuple(apart)
 
 
 class Relation(msgspec.Struct, frozen=True):
@@ -51,7 +79,7 @@ class Relation(msgspec.Struct, frozen=True):
 
     def value(self, column: Column) -> Value:
         """A reference to one of its columns."""
-        return Value(exp.Column(this=identifier(column.name), table=identifier(self.name)), column.type)
+        return Value(exp.Column(this=identifier(column.key), table=identifier(self.name)), column.type)
 
     def find(self, name: str, *, bare: bool) -> list[Value]:
         """The columns of that name, in any case; ``bare`` leaves the hidden ones out."""

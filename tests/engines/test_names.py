@@ -1,0 +1,76 @@
+"""What columns are called, and that columns which share a name keep each their own value."""
+
+from __future__ import annotations
+
+import pytest
+
+import hanse
+from hanse import errors
+
+TABLES = """
+CREATE TABLE l AS SELECT * FROM VALUES (1, 'x'), (2, 'y') AS t(id, v);
+CREATE TABLE r AS SELECT * FROM VALUES (2, 'z'), (3, 'w') AS t(id, v);
+"""
+FULL = [(None, None, 3, "w"), (1, "x", None, None), (2, "y", 2, "z")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "rows"),
+    [
+        ("SELECT * FROM (SELECT 1 AS a, 2 AS A)", ["a", "A"], [(1, 2)]),
+        ("SELECT * FROM (SELECT 1 AS a, 2 AS a, 3 AS a_1)", ["a", "a", "a_1"], [(1, 2, 3)]),
+        ("SELECT * FROM (SELECT 1 AS a, 2 AS a, 3 AS `a (2)`)", ["a", "a", "a (2)"], [(1, 2, 3)]),
+        ("SELECT q.* FROM (SELECT * FROM (SELECT 1 AS a, 2 AS a)) AS q", ["a", "a"], [(1, 2)]),
+        ("SELECT * EXCEPT (b) FROM (SELECT 1 AS a, 2 AS a, 3 AS b)", ["a", "a"], [(1, 2)]),
+        ("SELECT * FROM VALUES (1, 2) AS t(a, A)", ["a", "A"], [(1, 2)]),
+        ("SELECT * FROM r AS t(a, A) ORDER BY 1", ["a", "A"], [(2, "z"), (3, "w")]),
+        ("SELECT t.* FROM (SELECT 1 AS x) LATERAL VIEW stack(1, 5, 6) t AS a, a", ["a", "a"], [(5, 6)]),
+        ("SELECT * FROM l FULL JOIN r ON l.id = r.id ORDER BY 1, 3", ["id", "v", "id", "v"], FULL),
+        (
+            "WITH j AS (SELECT * FROM l FULL JOIN r ON l.id = r.id) SELECT * FROM j ORDER BY 1, 3",
+            ["id", "v", "id", "v"],
+            FULL,
+        ),
+        (
+            "WITH j(a, b, a, b) AS (SELECT * FROM l FULL JOIN r ON l.id = r.id) SELECT k.* FROM j AS k ORDER BY 1, 3",
+            ["a", "b", "a", "b"],
+            FULL,
+        ),
+        ("(SELECT 1 AS a, 2 AS A, 3 AS a_1) ORDER BY a_1", ["a", "A", "a_1"], [(1, 2, 3)]),
+        (
+            "(SELECT 1 AS a, 2 AS A, 3 AS a_1 UNION ALL SELECT 4, 5, 0) ORDER BY a_1",
+            ["a", "A", "a_1"],
+            [(4, 5, 0), (1, 2, 3)],
+        ),
+        (
+            "SELECT * FROM (SELECT 1 AS k, 2 AS k, 3 AS v, 'p' AS c) PIVOT (sum(v) FOR c IN ('p', 'p'))",
+            ["k", "k", "p", "p"],
+            [(1, 2, 3, 3)],
+        ),
+        (
+            "SELECT * FROM (SELECT 1 AS k, 2 AS k, 3 AS v, 4 AS w) UNPIVOT (k FOR c IN (v, w)) ORDER BY 3",
+            ["k", "k", "c", "k"],
+            [(1, 2, "v", 3), (1, 2, "w", 4)],
+        ),
+    ],
+)
+def test_columns_that_share_a_name_keep_their_values(
+    session: hanse.Session, sql: str, columns: list[str], rows: list[tuple[object, ...]]
+) -> None:
+    session.sql(TABLES)
+    result = session.sql(sql)
+    assert (result.columns, result.fetchall()) == (columns, rows)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM (SELECT 1 AS a, 2 AS A)",
+        "SELECT q.A FROM (SELECT 1 AS a, 2 AS A) AS q",
+        "WITH j AS (SELECT 1 AS a, 2 AS a) SELECT a FROM j",
+        "SELECT a FROM VALUES (1, 2) AS t(a, A)",
+    ],
+)
+def test_naming_one_of_them_is_ambiguous(session: hanse.Session, sql: str) -> None:
+    with pytest.raises(errors.BindError, match=r"(?i)ambiguous column .*a at line 1.* has 2 columns of that name"):
+        session.sql(sql)
