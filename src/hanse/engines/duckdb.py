@@ -57,7 +57,7 @@ class DuckDB:
         locked: bool = False,
         meanwhile: Callable[[], object] | None = None,
     ) -> None:
-        config: dict[str, Any] = {"autoinstall_known_extensions": False}
+        config: dict[str, Any] = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
         if memory_limit is not None:
             config["memory_limit"] = memory_limit
         if threads is not None:
@@ -217,13 +217,16 @@ class DuckDB:
             return dict(self._work.run(lambda: self._connection.execute(sql).fetchnumpy()))
 
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
-        """A table's or view's columns by the parts of its name, in any case; None if there is none."""
+        """A table's or view's columns by the parts of its name, in any case; None if there is none.
+
+        DESCRIBE would take the name of a file for a table.
+        """
+        sql = f"SELECT name, type FROM pragma_table_info({_literal(_name(parts))})"
         with _translated(self.database):
             try:
-                found = self._work.run(lambda: self._connection.execute(f"DESCRIBE {_name(parts)}").fetchall())
+                return dict(self._work.run(lambda: self._connection.execute(sql).fetchall()))
             except duckdb.CatalogException:
                 return None
-        return {column: kind for column, kind, *_ in found}
 
     def is_view(self, parts: Sequence[str]) -> bool:
         """Whether a relation is a view, by the parts of its name, in any case."""
