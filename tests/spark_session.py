@@ -75,7 +75,7 @@ def start(folder: Path, more: Mapping[str, str] | None = None) -> Any:
 
 def drop_everything(engine: Any) -> None:
     """Leave the session's catalog as empty as it was."""
-    for view in [name for name in engine.relations() if engine.is_view([name])]:
+    for view in [name for name in engine.relations() if engine.kind([name]) == "view"]:
         engine.drop([view], view=True)
     for table in engine.relations():
         engine.drop([table])

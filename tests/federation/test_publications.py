@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 from silo_support import blobs, codes, fill, new_run, silo_toml, task
 
+from hanse.engines.duckdb import DuckDB
+from hanse.federation import source
 from hanse.federation.config import SiloConfig
 from hanse.federation.silo import Silo
 
@@ -122,3 +126,23 @@ def test_a_database_that_is_missing_fails_and_names_no_path(tmp_path: Path) -> N
         assert (reply.status, codes(reply)) == ("failed", {"failed"})
         assert str(tmp_path) not in reply.message
         assert "none.duckdb" in silo.ledger.entries[-1].detail
+
+
+def test_a_published_view_that_no_longer_works(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("CREATE TABLE base AS SELECT 1 AS customer_id, 2 AS x, 3 AS y")
+        connection.execute("CREATE VIEW features AS SELECT * FROM base; DROP TABLE base")
+    publish = '[publish.features]\nrelation = "features"\ncustomer = "customer_id"\ncolumns = ["x", "y"]\n'
+    with Silo(SiloConfig.load(silo_toml(tmp_path, publish=publish))) as silo:
+        reply = silo.answer(task("moments", new_run()))
+        assert (reply.status, reply.statistics) == ("failed", {})
+        assert "view features no longer works" in silo.ledger.entries[-1].detail
+
+
+def test_what_a_database_publishes_unasked_is_what_works(tmp_path: Path) -> None:
+    with closing(DuckDB(tmp_path / "shop.duckdb")) as engine:
+        engine.execute("CREATE TABLE base AS SELECT 1 AS customer_id; CREATE TABLE kept AS SELECT 1 AS customer_id")
+        engine.execute("CREATE VIEW features AS SELECT * FROM base; DROP TABLE base")
+        (tmp_path / "features.sql").write_text(EVENTS)
+        config = SiloConfig.load(silo_toml(tmp_path, publish=published()))
+        assert list(source.published(dataclasses.replace(config, publish=None), engine)) == ["kept"]

@@ -124,7 +124,7 @@ def load(table: str, files: Sequence[str], place: Place, replace: bool) -> None:
     if not table.strip():
         raise UsageError("the table's name is empty: name one")
     with place.open() as session:
-        if not replace and session.engine.relation_columns([table]) is not None:
+        if not replace and session.engine.kind([table]) is not None:
             raise UsageError(f"table {table} exists already: leave out --no-replace, or choose another name")
         count = session.load(table, list(files), replace=replace)
     print(f"table {table}: {count:,} row{'s' * (count != 1)}")  # noqa: T201  # the command line speaks

@@ -59,7 +59,9 @@ class Names:
         models: list[str] = []
         with suppress(HanseError):
             for table in session.engine.relations():
-                tables[table] = tuple(session.engine.relation_columns([table]) or ())
+                tables[table] = ()
+                with suppress(HanseError):
+                    tables[table] = tuple(session.engine.relation_columns([table]) or ())
         with suppress(HanseError):
             models = [info.name for info in session.registry.list()]
         return cls(tables, tuple(dict.fromkeys(models)))

@@ -64,7 +64,7 @@ def tell(place: Place, events: int, seed: int, rows: int) -> None:
 def _refuse_other_events(session: Session, path: Path) -> None:
     """Real events under the same name must not be replaced by made-up ones."""
     made_here = (path / _DATA / demo.EVENTS_FILE).exists()
-    if not made_here and session.engine.relation_columns([demo.EVENTS_TABLE]) is not None:
+    if not made_here and session.engine.kind([demo.EVENTS_TABLE]) is not None:
         what = f"workspace {path} holds a table {demo.EVENTS_TABLE} that the demo did not make"
         raise UsageError(f"{what}: choose another folder with --workspace")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hanse import expressions as e
-from hanse.errors import WorkspaceError
+from hanse.errors import EngineError, WorkspaceError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from hanse.estimator import Observation
     from hanse.statistics import Statistics
 
-__all__ = ["DatabaseInUseError", "Engine"]
+__all__ = ["DatabaseInUseError", "Engine", "Kind", "no_longer_works"]
+
+Kind = Literal["table", "view"]
 
 
 class DatabaseInUseError(WorkspaceError):
     """Another process, or another connection of this one, holds the database; it may be free later."""
+
+
+def no_longer_works(parts: Sequence[str], why: str) -> EngineError:
+    """The error about a view whose query the engine refuses, for what it reads is gone or has changed."""
+    return EngineError(f"view {'.'.join(parts)} no longer works ({why}): make what it reads, or the view, anew")
 
 
 class Engine(Protocol):
@@ -63,15 +70,19 @@ class Engine(Protocol):
         ...
 
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
-        """A table's or view's columns by the parts of its name, in any case; None if there is none."""
+        """A table's or view's columns by the parts of its name, in any case; None if there is none.
+
+        Raises:
+            EngineError: a view whose query no longer works.
+        """
         ...
 
     def relations(self) -> Sequence[str]:
         """Every table's and view's name, Hanse's own scratch tables left out."""
         ...
 
-    def is_view(self, parts: Sequence[str]) -> bool:
-        """Whether a relation is a view."""
+    def kind(self, parts: Sequence[str]) -> Kind | None:
+        """What a name, in any case, means now; None if there is nothing. A view counts that no longer works."""
         ...
 
     def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 
-from hanse.engines.base import DatabaseInUseError
+from hanse.engines.base import DatabaseInUseError, Kind, no_longer_works
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
@@ -220,19 +220,28 @@ class DuckDB:
         """A table's or view's columns by the parts of its name, in any case; None if there is none.
 
         DESCRIBE would take the name of a file for a table.
+
+        Raises:
+            EngineError: a view whose query no longer works.
         """
         sql = f"SELECT name, type FROM pragma_table_info({_literal(_name(parts))})"
         with _translated(self.database):
             try:
                 return dict(self._work.run(lambda: self._connection.execute(sql).fetchall()))
-            except duckdb.CatalogException:
-                return None
+            except (duckdb.CatalogException, duckdb.BinderException) as error:
+                if self.kind(parts) is None:
+                    return None
+                raise no_longer_works(parts, str(error).splitlines()[0]) from error
 
-    def is_view(self, parts: Sequence[str]) -> bool:
-        """Whether a relation is a view, by the parts of its name, in any case."""
-        name = parts[-1].lower()
-        views = self.rows("SELECT lower(view_name) FROM duckdb_views() WHERE NOT internal")
-        return (name,) in views
+    def kind(self, parts: Sequence[str]) -> Kind | None:
+        """What a name, in any case, means now: temporary ones come first, as DuckDB looks for them."""
+        found: list[tuple[Kind]] = self.rows(
+            "SELECT kind FROM (SELECT database_name AS base, schema_name AS place, table_name AS name, 'table' AS kind "
+            "FROM duckdb_tables() UNION ALL SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views()) "
+            f"WHERE lower(name) = {_literal(parts[-1].lower())} AND ({_places(parts[:-1])}) "
+            "ORDER BY base = 'temp' DESC, base = current_database() DESC LIMIT 1"
+        )
+        return found[0][0] if found else None
 
     def relations(self) -> Sequence[str]:
         """Every table's and view's name, Hanse's own scratch tables left out."""
@@ -320,6 +329,19 @@ _READERS = {"parquet": "read_parquet", "csv": "read_csv", "json": "read_json"}
 
 def _name(parts: Sequence[str]) -> str:
     return ".".join(quote(part) for part in parts)
+
+
+def _places(before: Sequence[str]) -> str:
+    """The databases (``base``) and schemas (``place``) in which DuckDB looks for a name that follows these parts."""
+    here = "base IN ('temp', current_database(), 'system')"
+    match [_literal(part.lower()) for part in before]:
+        case []:
+            return f"{here} AND place IN ('main', 'pg_catalog')"
+        case [one]:
+            return f"({here} AND lower(place) = {one}) OR (lower(base) = {one} AND place = 'main')"
+        case [base, place]:
+            return f"lower(base) = {base} AND lower(place) = {place}"
+    return "false"
 
 
 def _kind(noun: str, replace: bool, temporary: bool) -> str:

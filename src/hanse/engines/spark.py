@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hanse import expressions as e
+from hanse.engines.base import Kind, no_longer_works
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
 from hanse.engines.spark_kept import KeptRows
@@ -111,6 +112,9 @@ class Spark:
     def _sees(self, parts: Sequence[str]) -> bool:
         return not isinstance(self._tables, ReadTables) or self._tables.sees(parts)
 
+    def _has(self, parts: Sequence[str]) -> bool:
+        return self._sees(parts) and bool(self._session.catalog.tableExists(name_of(parts)))
+
     def _frame(self, sql: str) -> Any:
         frame = self._run(sql)
         if '"timestamp"' in frame.schema.json():
@@ -207,9 +211,12 @@ class Spark:
     def relation_columns(self, parts: Sequence[str]) -> Mapping[str, str] | None:
         """A table's or view's columns by the parts of its name, in any case; None if there is none."""
         with self._translated():
-            if not self._sees(parts) or not self._session.catalog.tableExists(name_of(parts)):
+            if not self._has(parts):
                 return None
-        return self.columns(f"SELECT * FROM {name_of(parts)}", unique=False)
+        try:
+            return self.columns(f"SELECT * FROM {name_of(parts)}", unique=False)
+        except EngineError as error:
+            raise (no_longer_works(parts, str(error)) if self.kind(parts) == "view" else error) from None
 
     def relations(self) -> Sequence[str]:
         """Every table's and view's name in the current schema, Hanse's own scratch tables left out."""
@@ -217,13 +224,15 @@ class Spark:
             names = {str(row[1]) for row in self._run("SHOW TABLES").collect()}
         return sorted(name for name in names if not name.startswith(_SCRATCH) and self._sees([name]))
 
-    def is_view(self, parts: Sequence[str]) -> bool:
-        """Whether a relation is a view; a temporary table is none, though Spark knows it as one."""
+    def kind(self, parts: Sequence[str]) -> Kind | None:
+        """What a name means now; a temporary table is no view, though Spark knows it as one."""
         if len(parts) == 1 and parts[0].lower() in self._temporary:
-            return False
+            return "table"
         with self._translated():
+            if not self._has(parts):
+                return None
             views = self._run(f"SHOW VIEWS{' IN ' + name_of(parts[:-1]) if len(parts) > 1 else ''}").collect()
-        return parts[-1].lower() in {str(row[1]).lower() for row in views}
+        return "view" if parts[-1].lower() in {str(row[1]).lower() for row in views} else "table"
 
     def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
         """CREATE TABLE AS, all or nothing; a temporary one is materialised for the session. Returns its rows."""

@@ -13,7 +13,7 @@ import msgspec
 
 from hanse import expressions as e
 from hanse.engines.base import Engine
-from hanse.errors import HanseError, UnsupportedError, nearest
+from hanse.errors import EngineError, HanseError, UnsupportedError, nearest
 from hanse.federation.config import Publish, SiloConfig
 from hanse.federation.refusals import RefusalError
 
@@ -78,7 +78,10 @@ def published(config: SiloConfig, engine: Engine | None) -> Mapping[str, Publish
         return {}
     found = {}
     for name in engine.relations():
-        columns = engine.relation_columns([name]) or {}
+        try:
+            columns = engine.relation_columns([name]) or {}
+        except EngineError:  # a view that no longer works, which only its owner can mend
+            continue
         customer = next((c for c in columns if c.lower() == _CUSTOMER), None)
         if customer is not None:
             found[name] = Publish(name=name, customer=customer, columns=None, relation=name)
@@ -141,7 +144,10 @@ def _query(engine: Engine, publish: Publish) -> tuple[str, Mapping[str, str], st
     if publish.sql:
         return _prepared(engine, publish)
     parts = publish.relation.split(".")
-    types = engine.relation_columns(parts)
+    try:
+        types = engine.relation_columns(parts)
+    except EngineError as error:
+        raise _broken(publish, str(error), "its view no longer works") from None
     if types is None:
         there = nearest(publish.relation, engine.relations())
         raise _broken(publish, f"the database has no relation {publish.relation}: {there}", "its relation is missing")

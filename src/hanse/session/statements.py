@@ -72,7 +72,7 @@ def _store(
 def _create_table(call: Call, statement: nodes.CreateTable) -> Outcome:
     engine = call.session.engine
     parts = statement.name.parts
-    existing = engine.relation_columns(parts)
+    existing = engine.kind(parts)
     if existing is not None and statement.if_not_exists:
         warning = f"table {statement.name} exists already: left as it is"
         return Outcome(statement.kind, Facts(["table", "rows"], [[str(statement.name), 0]]), (warning,))
@@ -99,7 +99,7 @@ def _create_table(call: Call, statement: nodes.CreateTable) -> Outcome:
 
 def _create_view(call: Call, statement: nodes.CreateView) -> Outcome:
     engine = call.session.engine
-    existing = engine.relation_columns(statement.name.parts)
+    existing = engine.kind(statement.name.parts)
     if existing is not None and statement.if_not_exists:
         warning = f"view {statement.name} exists already: left as it is"
         return Outcome(statement.kind, Facts(["view"], [[str(statement.name)]]), (warning,))
@@ -146,12 +146,12 @@ def _insert(call: Call, statement: nodes.Insert) -> Outcome:
 def _drop(call: Call, statement: nodes.DropTable | nodes.DropView) -> Outcome:
     engine = call.session.engine
     noun = "view" if isinstance(statement, nodes.DropView) else "table"
-    if engine.relation_columns(statement.name.parts) is None:
+    found = engine.kind(statement.name.parts)
+    if found is None:
         if statement.if_exists:
             return Outcome(statement.kind, Facts(["dropped"], []))
         cure = nearest(str(statement.name), engine.relations())
         raise BindError(f"unknown {noun} {statement.name}", cure, statement.name.position)
-    found = "view" if engine.is_view(statement.name.parts) else "table"
     if found != noun:
         raise BindError(f"{statement.name} is a {found}", f"write DROP {found.upper()}", statement.name.position)
     engine.drop(statement.name.parts, view=noun == "view")

@@ -170,7 +170,11 @@ class _Catalog(msgspec.Struct):
                 raise BindError(
                     f"file {table.name}: {error}", "check the path and the format", position_of(table)
                 ) from error
-        return self.engine.relation_columns([part.name for part in table.parts])
+        parts = [part.name for part in table.parts]
+        try:
+            return self.engine.relation_columns(parts)
+        except EngineError as error:
+            raise BindError(f"{'.'.join(parts)} cannot be read", str(error), position_of(table)) from error
 
     def tables(self) -> Sequence[str]:
         """Every relation's name."""
