@@ -74,3 +74,28 @@ def test_columns_that_share_a_name_keep_their_values(
 def test_naming_one_of_them_is_ambiguous(session: hanse.Session, sql: str) -> None:
     with pytest.raises(errors.BindError, match=r"(?i)ambiguous column .*a at line 1.* has 2 columns of that name"):
         session.sql(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT count(*) -- customers\nFROM l", ["count(*)"]),
+        ("SELECT id /* a */ + /* b */ 1 /* c */, /* d */ v FROM l", ["id + 1", "v"]),
+        ("SELECT CASE WHEN id > 1 /* large */ THEN 1 END FROM l", ["CASE WHEN id > 1 THEN 1 END"]),
+        (
+            "SELECT * FROM l PIVOT (sum(id /* n */) AS s, max(id /* n */) FOR v IN ('x' /* y */))",
+            ["x_s", "x_max(id)"],
+        ),
+    ],
+)
+def test_a_comment_is_no_part_of_a_name(session: hanse.Session, sql: str, columns: list[str]) -> None:
+    session.sql(TABLES)
+    assert session.sql(sql).columns == columns
+
+
+def test_a_comment_is_no_part_of_a_features_name(session: hanse.Session) -> None:
+    session.sql(
+        "CREATE MODEL m OPTIONS (MODEL_TYPE = 'kmeans', NUM_CLUSTERS = 2) AS\n"
+        "SELECT id + 1 -- the number\nFROM VALUES (1), (2), (8), (9) AS t(id)"
+    )
+    assert session.registry.load("m")[1].fields == ("id + 1",)

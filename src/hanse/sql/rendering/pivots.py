@@ -79,7 +79,7 @@ def _choice(item: exp.Expr, keys: list[Value], scope: Scope, bind: Bind) -> tupl
     for other in tests[1:]:
         test = exp.And(this=test, expression=other)
     shown = [
-        value.literal if value.literal is not None else part.sql(dialect="spark")
+        value.literal if value.literal is not None else part.sql(dialect="spark", comments=False)
         for value, part in zip(values, parts, strict=True)
     ]
     return alias or (shown[0] if len(shown) == 1 else "{" + ", ".join(shown) + "}"), test
@@ -96,7 +96,7 @@ def _cell(
         raise misfit(aggregate, "PIVOT without an aggregate", "write sum(x), count(*) ...")
     name = label
     if several:
-        name = f"{label}_{alias or node.sql(dialect='spark', normalize_functions=False)}"
+        name = f"{label}_{alias or node.sql(dialect='spark', normalize_functions=False, comments=False)}"
     cell = apply_filter(value.sql, test)
     present = duck("CASE WHEN bool_or({0}) THEN {1} END", test, cell)
     return name, Value(present, value.type)

@@ -259,4 +259,4 @@ def _field(base: exp.Expr, name: str) -> exp.Expr:
 
 
 def _shown(node: exp.Expr) -> str:
-    return node.sql(dialect="spark", normalize_functions=False)
+    return node.sql(dialect="spark", normalize_functions=False, comments=False)

@@ -62,8 +62,8 @@ def settle(value: Value) -> Value:
 
 
 def shown(node: exp.Expr) -> str:
-    """An expression as Spark would write it, for errors and for the names of columns."""
-    written = node.sql(dialect="spark", normalize_functions=False)
+    """An expression as Spark would write it, without comments, for errors and for the names of columns."""
+    written = node.sql(dialect="spark", normalize_functions=False, comments=False)
     return written if len(written) <= 200 else written[:200] + "..."
 
 
