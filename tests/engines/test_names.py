@@ -48,8 +48,8 @@ FULL = [(None, None, 3, "w"), (1, "x", None, None), (2, "y", 2, "z")]
             [(1, 2, 3, 3)],
         ),
         (
-            "SELECT * FROM (SELECT 1 AS k, 2 AS k, 3 AS v, 4 AS w) UNPIVOT (k FOR c IN (v, w)) ORDER BY 3",
-            ["k", "k", "c", "k"],
+            "SELECT * FROM (SELECT 1 AS k, 2 AS k, 3 AS v, 4 AS w) UNPIVOT (n FOR c IN (v, w)) ORDER BY 3",
+            ["k", "k", "c", "n"],
             [(1, 2, "v", 3), (1, 2, "w", 4)],
         ),
     ],
@@ -99,3 +99,12 @@ def test_a_comment_is_no_part_of_a_features_name(session: hanse.Session) -> None
         "SELECT id + 1 -- the number\nFROM VALUES (1), (2), (8), (9) AS t(id)"
     )
     assert session.registry.load("m")[1].fields == ("id + 1",)
+
+
+def test_an_empty_text_without_a_name(session: hanse.Session) -> None:
+    result = session.sql("SELECT '', 'x', $x", {"x": ""})
+    assert (result.columns, result.fetchall()) == (["''", "x", "''"], [("", "x", "")])
+    session.sql("CREATE TABLE t AS SELECT * FROM (SELECT 'x' AS a, '')")
+    assert session.engine.relation_columns(["t"]).keys() == {"a", "''"}
+    session.sql("INSERT INTO t SELECT 'y', ''")
+    assert session.sql("SELECT * FROM t ORDER BY a").fetchall() == [("x", ""), ("y", "")]

@@ -130,7 +130,10 @@ def _unaliased(item: exp.Expr) -> tuple[exp.Expr, list[str]]:
 
 
 def _default_name(node: exp.Expr) -> str:
-    """As Spark names a column: the last part of a name; else the text of the expression."""
+    """As Spark names a column: the last part of a name; else the text of the expression.
+
+    A text is its own name, but that no column of DuckDB's can have an empty one: then it is the two quotes.
+    """
     parts = parts_of(node)
     if parts is not None:
         return parts[-1]
@@ -139,7 +142,7 @@ def _default_name(node: exp.Expr) -> str:
     if isinstance(node, exp.Paren):
         return _default_name(node.this) if parts_of(node.this) else shown(node)
     if isinstance(node, exp.Literal) and node.is_string:
-        return node.name
+        return node.name or "''"
     if isinstance(node, exp.TryCast) and not node.args.get("safe"):
         return shown(exp.Cast(this=node.this.copy(), to=node.args["to"].copy()))
     return shown(node)
