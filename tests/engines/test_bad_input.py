@@ -451,7 +451,7 @@ def test_two_columns_of_one_name(shop: hanse.Session, statement: str, columns: s
     ],
 )
 def test_two_columns_that_differ_in_case_only(shop: hanse.Session, statement: str) -> None:
-    message = "the SELECT gives two columns called x and X, which are one name to a model: give each a name of its own"
+    message = "the SELECT gives two columns called x and X, which are one name: give each a name of its own"
     refused(shop, statement, errors.DataError, message, PLACE)
 
 

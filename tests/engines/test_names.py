@@ -108,3 +108,44 @@ def test_an_empty_text_without_a_name(session: hanse.Session) -> None:
     assert session.engine.relation_columns(["t"]).keys() == {"a", "''"}
     session.sql("INSERT INTO t SELECT 'y', ''")
     assert session.sql("SELECT * FROM t ORDER BY a").fetchall() == [("x", ""), ("y", "")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        (
+            "CREATE TABLE made AS SELECT 1 AS a, 2 AS A",
+            "the SELECT gives two columns called a and A, which are one name",
+        ),
+        (
+            "CREATE TABLE made AS SELECT 1 AS a, 2 AS a",
+            "the SELECT gives two columns called a: give each a name of its",
+        ),
+        (
+            "CREATE VIEW made AS SELECT 1 AS a, 2 AS A",
+            "the SELECT gives two columns called a and A, which are one name",
+        ),
+        (
+            "CREATE VIEW made(x, x) AS SELECT 1 AS a, 2 AS b",
+            "view made has two columns called x at line 1, column 21: ",
+        ),
+        (
+            "CREATE VIEW made(x, X) AS SELECT 1 AS a, 2 AS b",
+            "view made has two columns called x and X at line 1, column",
+        ),
+    ],
+)
+def test_a_table_has_each_name_once(session: hanse.Session, sql: str, message: str) -> None:
+    with pytest.raises(errors.HanseError) as raised:
+        session.sql(sql)
+    assert message in str(raised.value)
+    assert session.engine.kind(["made"]) is None
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "TEMP TABLE"])
+def test_insert_goes_by_place_not_by_name(session: hanse.Session, kind: str) -> None:
+    session.sql(f"CREATE {kind} t AS SELECT 'p' AS a, 'q' AS b")
+    session.sql("INSERT INTO t SELECT 'x', 'x'; INSERT INTO t SELECT 'y', 'Y'; INSERT INTO t (b, a) SELECT 'z', 'Z'")
+    with pytest.raises(errors.BindError, match="INSERT gives 3 columns, t takes 2"):
+        session.sql("INSERT INTO t SELECT 1, 1, 1")
+    assert session.sql("SELECT * FROM t ORDER BY a, b").fetchall() == [("Z", "z"), ("p", "q"), ("x", "x"), ("y", "Y")]

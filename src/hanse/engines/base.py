@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from hanse import expressions as e
-from hanse.errors import EngineError, WorkspaceError
+from hanse.errors import DataError, EngineError, WorkspaceError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hanse.estimator import Observation
     from hanse.statistics import Statistics
 
-__all__ = ["DatabaseInUseError", "Engine", "Kind", "no_longer_works"]
+__all__ = ["DatabaseInUseError", "Engine", "Kind", "by_name", "no_longer_works"]
 
 Kind = Literal["table", "view"]
 
@@ -27,6 +27,28 @@ class DatabaseInUseError(WorkspaceError):
 def no_longer_works(parts: Sequence[str], why: str) -> EngineError:
     """The error about a view whose query the engine refuses, for what it reads is gone or has changed."""
     return EngineError(f"view {'.'.join(parts)} no longer works ({why}): make what it reads, or the view, anew")
+
+
+def by_name(columns: Iterable[tuple[str, str]], *, unique: bool) -> dict[str, str]:
+    """The columns' types by name; of columns that share a name, the later ones are numbered.
+
+    Args:
+        columns: names and types.
+        unique: forbid two of one name, in any case.
+
+    Raises:
+        DataError: there are two nevertheless.
+    """
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name, kind in columns:
+        other = first.get(name.lower())
+        if unique and other is not None:
+            both = name if name == other else f"{other} and {name}, which are one name"
+            raise DataError(f"the SELECT gives two columns called {both}: give each a name of its own with AS")
+        first[name.lower()] = name
+        found[name if name not in found else f"{name} ({len(found) + 1})"] = kind
+    return found
 
 
 class Engine(Protocol):

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 
-from hanse.engines.base import DatabaseInUseError, Kind, no_longer_works
+from hanse.engines.base import DatabaseInUseError, Kind, by_name, no_longer_works
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
 from hanse.errors import (
     CancelledError,
-    DataError,
     EngineError,
     HanseError,
     WorkspaceError,
@@ -129,12 +128,7 @@ class DuckDB:
         Raises:
             DataError: two columns have one name, and ``unique`` forbids it.
         """
-        found: dict[str, str] = {}
-        for name, kind, *_ in self.rows(f"DESCRIBE {sql}"):
-            if unique and name in found:
-                raise DataError(f"the SELECT gives two columns called {name}: give each a name of its own with AS")
-            found[name] = kind
-        return found
+        return by_name(((name, kind) for name, kind, *_ in self.rows(f"DESCRIBE {sql}")), unique=unique)
 
     def create_table(self, parts: Sequence[str], sql: str, *, replace: bool = False, temporary: bool = False) -> int:
         """CREATE TABLE AS, all or nothing; returns its rows."""

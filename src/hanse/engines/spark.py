@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hanse import expressions as e
-from hanse.engines.base import Kind, no_longer_works
+from hanse.engines.base import Kind, by_name, no_longer_works
 from hanse.engines.files import format_of
 from hanse.engines.spark_arrow import plain_reader, spans
 from hanse.engines.spark_kept import KeptRows
@@ -29,7 +29,7 @@ from hanse.engines.spark_text import (
     type_text,
     written,
 )
-from hanse.errors import CancelledError, DataError, EngineError, UsageError
+from hanse.errors import CancelledError, EngineError, UsageError
 from hanse.estimator import Observation
 from hanse.statistics import Statistics
 
@@ -187,13 +187,7 @@ class Spark:
         """
         with self._translated():
             fields = json.loads(self._run(sql).schema.json())["fields"]
-        found: dict[str, str] = {}
-        for field in fields:
-            if unique and field["name"] in found:
-                name = field["name"]
-                raise DataError(f"the SELECT gives two columns called {name}: give each a name of its own with AS")
-            found[field["name"]] = type_text(field["type"])
-        return found
+        return by_name(((field["name"], type_text(field["type"])) for field in fields), unique=unique)
 
     def observe(self, relation: str | e.Expression, observation: Observation) -> Statistics:
         """Compute an observation over a relation: one aggregate query, a row for each cell that holds rows."""
@@ -276,6 +270,7 @@ class Spark:
             if len(parts) == 1 and parts[0].lower() in self._temporary:
                 old = self._session.table(name)
                 wanted = [c.lower() for c in columns] or [c.lower() for c in old.columns]
+                frame = frame.toDF(*(f"c{index}" for index in range(len(wanted))))  # their own names may be one
                 given = dict(zip(wanted, frame.columns, strict=True))
                 shown = ", ".join(
                     f"CAST({name_of([given[c.lower()]]) if c.lower() in given else 'NULL'} AS {t}) AS {name_of([c])}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hanse import expressions as e
-from hanse.errors import BindError, DataError, Position, nearest
+from hanse.errors import BindError, Position, nearest
 from hanse.transforms.base import Column, Element, StepSpec
 from hanse.transforms.chain import Chain
 
@@ -45,17 +45,7 @@ def base_columns(columns: Mapping[str, str], dialect: str = "duckdb") -> dict[st
     """Each scalar of a SELECT as a transform's input, by lower-case name; numbers are doubles.
 
     Scalars that can be no feature (times, arrays, maps) are left out.
-
-    Raises:
-        DataError: two columns' names differ in case only.
     """
-    named: dict[str, str] = {}
-    for name in columns:
-        if named.setdefault(name.lower(), name) != name:
-            raise DataError(
-                f"the SELECT gives two columns called {named[name.lower()]} and {name}, which are one name to a model: "
-                "give each a name of its own with AS"
-            )
     found: dict[str, Column] = {}
     for leaf in _leaves(columns, dialect):
         if _NUMBERS.match(leaf.kind) or leaf.kind == "BOOLEAN":

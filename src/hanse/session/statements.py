@@ -111,6 +111,13 @@ def _create_view(call: Call, statement: nodes.CreateView) -> Outcome:
         what = f"view {statement.name} names {len(statement.columns)} columns, its query gives {len(prepared.columns)}"
         raise BindError(what, "name as many", statement.columns[0].position)
     columns = [c.text for c in statement.columns]
+    first: dict[str, nodes.Name] = {}
+    for column in statement.columns:
+        other = first.setdefault(column.text.lower(), column)
+        if other is not column:
+            names = " and ".join(dict.fromkeys((other.text, column.text)))
+            what = f"view {statement.name} has two columns called {names}"
+            raise BindError(what, "give each a name of its own", column.position)
     how = {"replace": statement.or_replace, "temporary": statement.temporary}
     engine.create_view(statement.name.parts, columns, prepared.sql, **how)
     return Outcome(statement.kind, Facts(["view"], [[str(statement.name)]]), prepared.warnings)
@@ -130,7 +137,7 @@ def _insert(call: Call, statement: nodes.Insert) -> Outcome:
                 nearest(column.text, existing),
                 column.position,
             )
-    prepared = call.planner().prepare(statement.query)
+    prepared = call.planner().prepare(statement.query, unique=False)  # places count, not names
     wanted = len(statement.columns) or len(existing)
     if len(prepared.columns) != wanted:
         what = f"INSERT gives {len(prepared.columns)} columns, {statement.name} takes {wanted}"
