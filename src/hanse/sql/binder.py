@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 from sqlglot import exp
 
-from hanse.errors import BindError, EngineError, HanseError, nearest
+from hanse.errors import BindError, EngineError, HanseError, UnsupportedError, nearest
 from hanse.expressions import integer, number
 from hanse.sql.lint import cross_join_warnings
 from hanse.sql.nodes import OptionValue, TableFunction, Version, position_of, table_functions
@@ -30,6 +30,9 @@ __all__ = [
 
 GENERATED = "hanse_function_"
 """What generated relations are called while a query is rendered."""
+
+_TOO_DEEP = "a query nested too deeply, or with too many operators in a row"
+_TOO_DEEP_CURE = "name its parts in a WITH; IN takes any number of values, and VALUES of rows"
 
 
 class Relations(Protocol):
@@ -116,6 +119,13 @@ class Planner(msgspec.Struct):
         Raises:
             SqlError: names that do not exist, SQL that cannot be carried over; with line and column.
         """
+        try:
+            return self._prepared(tree, unique)
+        except RecursionError as error:
+            *_, deepest = tree.bfs()
+            raise UnsupportedError(_TOO_DEEP, _TOO_DEEP_CURE, position_of(deepest)) from error
+
+    def _prepared(self, tree: exp.Query, unique: bool) -> Prepared:
         tree = bind_parameters(tree, self.parameters)
         assert isinstance(tree, exp.Query)  # parameters stand in value position only
         warnings = list(cross_join_warnings(tree))
