@@ -36,6 +36,12 @@ FULL = [(None, None, 3, "w"), (1, "x", None, None), (2, "y", 2, "z")]
             ["a", "b", "a", "b"],
             FULL,
         ),
+        ("SELECT * FROM l JOIN r USING (id) CROSS JOIN (SELECT 9 AS id)", ["id", "v", "v", "id"], [(2, "y", "z", 9)]),
+        (
+            "SELECT * FROM l FULL JOIN r USING (id) LEFT JOIN (SELECT 3 AS id, 7 AS w) USING (id) ORDER BY 1",
+            ["id", "v", "v", "w"],
+            [(1, "x", None, None), (2, "y", "z", None), (3, None, "w", 7)],
+        ),
         ("(SELECT 1 AS a, 2 AS A, 3 AS a_1) ORDER BY a_1", ["a", "A", "a_1"], [(1, 2, 3)]),
         (
             "(SELECT 1 AS a, 2 AS A, 3 AS a_1 UNION ALL SELECT 4, 5, 0) ORDER BY a_1",
@@ -74,6 +80,15 @@ def test_columns_that_share_a_name_keep_their_values(
 def test_naming_one_of_them_is_ambiguous(session: hanse.Session, sql: str) -> None:
     with pytest.raises(errors.BindError, match=r"(?i)ambiguous column .*a at line 1.* has 2 columns of that name"):
         session.sql(sql)
+
+
+@pytest.mark.parametrize("side", ["", "FULL"])
+def test_a_name_of_using_may_be_another_relations_too(session: hanse.Session, side: str) -> None:
+    session.sql(TABLES)
+    with pytest.raises(
+        errors.BindError, match=r"ambiguous column id at line 1, column 8: write c.id or (l|l.id or r).id"
+    ):
+        session.sql(f"SELECT id FROM l {side} JOIN r USING (id) CROSS JOIN (SELECT 9 AS id) AS c")
 
 
 @pytest.mark.parametrize(

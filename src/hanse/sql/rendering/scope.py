@@ -155,9 +155,9 @@ class Scope(msgspec.Struct):
             return _walk(self.outputs[first], parts[1:], node)
         for taken, found in self._qualified(parts):
             return _walk(_one(found, parts[:taken], node), parts[taken:], node)
-        if first in self.merged:
-            return _walk(self.merged[first], parts[1:], node)
         bare = [value for relation in self.relations for value in relation.find(first, bare=True)]
+        if first in self.merged:
+            bare = [self.merged[first], *bare]
         if bare:
             return _walk(_one(bare, parts[:1], node), parts[1:], node)
         if first in self.aliases:
@@ -210,7 +210,7 @@ def _outer(value: Value) -> Value:
 
 def _one(found: list[Value], parts: Sequence[str], node: exp.Expr) -> Value:
     if len(found) > 1:
-        places = sorted({str(value.sql.args["table"].name) for value in found})
+        places = sorted({column.table for value in found for column in value.sql.find_all(exp.Column)})
         cure = f"write {' or '.join(f'{place}.{parts[-1]}' for place in places)}"
         if len(places) == 1:
             cure = f"{places[0]} has {len(found)} columns of that name; give them aliases"

@@ -60,8 +60,7 @@ def _all(node: exp.Expr, scope: Scope) -> Output:
         raise misfit(node, "* without FROM", "name the columns")
     output = [(_spelling(name, scope), value) for name, value in scope.merged.items()]
     for relation in scope.relations:
-        merged = scope.merged
-        output += [pair for pair in _columns(relation) if pair[0].lower() not in merged]
+        output += [pair for pair in _columns(relation) if pair[0].lower() not in relation.hidden]
     return output
 
 
