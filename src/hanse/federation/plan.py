@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from hanse.statistics import FloatArray
 
 __all__ = ["FederatedOptions", "Plan", "Scaler"]
 
+_WEEK_S: Final = 7 * 24 * 3600
+
 
 @dataclass(frozen=True)
 class FederatedOptions:
@@ -24,7 +26,9 @@ class FederatedOptions:
     local_clusters: int = option(3, Range(int, 1), "one_shot, article: clusters that each silo summarises into")
     min_customers: int = option(10, Range(int, 3), "customers per released cell; a silo's stricter policy holds")
     quorum: int = option(0, Range(int, 0), "silos that must answer; 0: all of them")
-    timeout: float = option(30.0, Range(float, 0, open_low=True), "seconds that a silo has to answer a round")
+    timeout: float = option(
+        30.0, Range(float, 0, _WEEK_S, open_low=True), "seconds that a silo has to answer a round, at most a week"
+    )
 
 
 @dataclass(frozen=True)
