@@ -23,11 +23,31 @@ from hanse.models.catalog import model_from_json
 from hanse.transforms.chain import Chain
 from hanse.workspace import read_file, write_file
 
-__all__ = ["Installer", "stripped"]
+__all__ = ["Installer", "name_at_silos", "stripped"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
+_MOST_LETTERS: Final = 200
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _TURNS: Final[dict[Path, threading.Lock]] = {}  # stores of one folder share a registry
+
+
+def name_at_silos(model: str) -> str:
+    """What a coordinator's model is called at the silos that take it over.
+
+    Raises:
+        UsageError: no silo could take over a model of that name.
+    """
+    name = f"league.{model}"
+    if not _may_be_called(name):
+        raise UsageError(
+            f"model {model}: silos take a model over as league.NAME, where NAME has letters from A to Z, digits and _, "
+            f"does not begin with a digit, and has at most {_MOST_LETTERS - len('league.')} letters: choose such a name"
+        )
+    return name
+
+
+def _may_be_called(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and len(name) <= _MOST_LETTERS
 
 
 def stripped(artifact: Artifact) -> Artifact:
@@ -71,7 +91,7 @@ class Installer:
             RefusalError: the policy says never, the artifact is unfit, or a local model has the name.
         """
         name = payload.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 200:
+        if not isinstance(name, str) or not _may_be_called(name):
             raise RefusalError("protocol", "name: need COORDINATOR.MODEL, letters, digits and _")
         if self._config.policy.install == "never":
             raise RefusalError("policy", "install = never here")

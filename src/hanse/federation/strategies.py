@@ -72,23 +72,24 @@ def _describe(coordinator: Coordinator) -> None:
     """
     replies = coordinator.exchange("describe")
     plan = coordinator.plan
-    first: tuple[str, Reply] | None = None
+    first: tuple[str, Reply, Mapping[str, str]] | None = None
     for silo, reply in replies.items():
-        columns: Mapping[str, str] = reply.facts.get("columns", {})
+        published: Mapping[str, str] = reply.facts.get("columns", {})
+        columns = {name.lower(): type_ for name, type_ in published.items()}
         for feature in plan.columns:
-            if feature not in columns:
+            if feature.lower() not in columns:
                 raise FederationError(
-                    f"silo {silo} does not publish column {feature} of {plan.relation}: {nearest(feature, columns)}"
+                    f"silo {silo} does not publish column {feature} of {plan.relation}: {nearest(feature, published)}"
                 )
         if first is None:
-            first = silo, reply
+            first = silo, reply, columns
             continue
-        other, theirs = first
+        other, theirs, others = first
         for feature in plan.columns:
-            mine, others = columns[feature], theirs.facts["columns"][feature]
-            if mine != others:
+            mine, other_type = columns[feature.lower()], others[feature.lower()]
+            if mine != other_type:
                 raise FederationError(
-                    f"column {feature} of {plan.relation} is {mine} at silo {silo} and {others} at silo {other}: "
+                    f"column {feature} of {plan.relation} is {mine} at silo {silo} and {other_type} at silo {other}: "
                     "publish the same types"
                 )
         if reply.facts.get("definition") != theirs.facts.get("definition"):

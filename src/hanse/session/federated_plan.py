@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from hanse.anomalies.quantiles import EDGES
-from hanse.errors import BindError, Position, nearest
+from hanse.errors import BindError, Position, UsageError, nearest
 from hanse.estimator import Family
+from hanse.federation.install import name_at_silos
 from hanse.federation.journal import Journal, SiloRecord
 from hanse.federation.plan import FederatedOptions, Plan
 from hanse.federation.strategies import STRATEGIES
@@ -38,6 +39,7 @@ def planned(
         SqlError: names, options or transforms that do not fit; with line and column.
         FederationError: an unknown silo.
     """
+    _check_name(statement.name)
     published = published_relation(statement.query)
     records = [journal.find_silo(str(name)) for name in statement.silos]
     given = [Given(o.key, bound_value(o.value, parameters), o.position, o.value_position) for o in statement.options]
@@ -72,6 +74,19 @@ def planned(
         remarks,
     )
     return plan, records
+
+
+def _check_name(name: nodes.Name) -> None:
+    """Refuse a model that no silo could take over.
+
+    Raises:
+        BindError: with the name's place.
+    """
+    try:
+        name_at_silos(str(name))
+    except UsageError as error:
+        what, _, cure = str(error).partition(": ")
+        raise BindError(what, cure, name.position) from None
 
 
 def _overruled(asked: Mapping[str, Any], taken: Mapping[str, Any], given: Sequence[Given]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.artifact import Artifact, ModelInfo
 from hanse.errors import FederationError, TransportError
 from hanse.federation.coordinator import Coordinator
-from hanse.federation.install import stripped
+from hanse.federation.install import name_at_silos, stripped
 from hanse.federation.journal import Run, SiloRecord, now
 from hanse.federation.plan import Plan
 from hanse.federation.scoring import score_quantiles
@@ -143,7 +143,7 @@ def _offer(coordinator: Coordinator, info: ModelInfo, artifact: Artifact) -> Ite
     """Offer the finished model to every silo that took part; what is worth telling of it."""
     lost = dict(coordinator.lost)
     coordinator.plan = replace(coordinator.plan, options=replace(coordinator.plan.options, quorum=1))
-    payload = {"name": f"league.{info.name}", "artifact": msgspec.to_builtins(stripped(artifact))}
+    payload = {"name": name_at_silos(info.name), "artifact": msgspec.to_builtins(stripped(artifact))}
     with contextlib.suppress(FederationError):
         for silo, reply in coordinator.exchange("install", payload=payload).items():
             if reply.facts.get("pending"):

@@ -79,6 +79,7 @@ class Federation:
             _check_ways(options)
         except UsageError as error:
             raise BindError(f"silo {statement.name}", str(error), statement.name.position) from None
+        _check_name(statement.name, options)
         self.journal.add_silo(str(statement.name), options)
 
     @contextlib.contextmanager
@@ -235,6 +236,20 @@ def _check_ways(options: Mapping[str, str]) -> None:
         )
     if local and local != ["config"]:
         _database(options)
+
+
+def _check_name(name: nodes.Name, options: Mapping[str, str]) -> None:
+    """Refuse a name that no silo can have; with a file of its own, or one that is served, it has another.
+
+    Raises:
+        BindError: with the name's place.
+    """
+    if "subject" in options or "config" in options:
+        return
+    try:
+        SiloConfig.embedded(str(name), _database(options))
+    except UsageError as error:
+        raise BindError(f"silo {name}", str(error).partition(": ")[2], name.position) from None
 
 
 def _database(options: Mapping[str, str]) -> Database:
