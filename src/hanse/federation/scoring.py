@@ -59,9 +59,12 @@ def _histogram(silo: str, reply: Reply) -> tuple[FloatArray, tuple[int, ...]]:
     """(cells,) rows, where a joined cell's stand in the first of its cells; and for each cell the number it joined."""
     cells = len(EDGES) + 1
     joined = next((r.cells for r in reply.reasons if r.code == "merged"), tuple(range(cells)))
-    released = max(joined, default=-1) + 1
-    if len(joined) != cells or set(joined) != set(range(released)):
-        raise ShapeError(f"silo {silo}: merged cells {list(joined)}: need {cells} numbers from 0 on")
+    told = ShapeError(f"silo {silo}: merged cells {list(joined[:cells])!s:.60}: need {cells} numbers from 0 on")
+    if len(joined) != cells or not all(0 <= number < cells for number in joined):
+        raise told
+    released = max(joined) + 1
+    if set(joined) != set(range(released)):
+        raise told
     count = counted(silo, "count", reply.statistics.get("count"), (released,))
     rows = np.zeros(cells)
     for number, n in enumerate(count):
