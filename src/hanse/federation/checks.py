@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,9 +12,29 @@ from hanse.estimator import Observation
 from hanse.messages import Reply
 from hanse.statistics import FloatArray, Statistics
 
-__all__ = ["checked", "counted", "in_range", "part_of", "spread_of", "statistics_from"]
+__all__ = [
+    "checked",
+    "clusters_of",
+    "columns_of",
+    "counted",
+    "in_range",
+    "not_far",
+    "part_of",
+    "policy_of",
+    "spread_of",
+    "statistics_from",
+]
 
-_TOLERANCE = 1e-6  # of the sums of squares: sums are taken in another order than the ones they are compared with
+_MOST_ROWS: Final = 1e15
+"""More than any silo has; beyond that, a float no longer tells a row from the next."""
+
+_FARTHEST: Final = 1e50
+"""Means and coefficients go down again, as an origin or a scale, and silos square what they lead to."""
+
+_LARGEST: Final = 1e130
+"""Above any sum of squares of :data:`_MOST_ROWS` rows as far away; and the square of it is still a float."""
+
+_TOLERANCE: Final = 1e-6  # of the sums of squares: sums are taken in another order than the ones they are compared with
 
 
 def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> FloatArray:
@@ -26,12 +46,49 @@ def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> 
     if value is None:
         raise ShapeError(f"silo {silo}: statistic {name} is missing")
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ShapeError(f"silo {silo}: statistic {name} = {value!r:.60} is no array of numbers") from None
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise ShapeError(f"silo {silo}: statistic {name} = {_shown(value)} is no array of numbers")
+    array = array.astype(np.float64)
     if shape is not None and array.shape != shape:
         raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need {shape}")
     in_range(silo, name, array, ~np.isfinite(array), "finite numbers")
+    in_range(silo, name, array, np.abs(array) > _LARGEST, f"numbers from {-_LARGEST:g} to {_LARGEST:g}")
+    return array
+
+
+def _shown(value: Any) -> str:
+    """The beginning of what stands there; Python writes no whole number of many thousand digits."""
+    try:
+        return f"{value!r:.60}"
+    except ValueError:
+        return "a number too long to write"
+
+
+def clusters_of(silo: str, name: str, value: Any, d: int) -> FloatArray:
+    """(clusters, d): a row for each of a silo's own clusters.
+
+    Raises:
+        ShapeError: it is something else.
+    """
+    array = checked(silo, name, value, None)
+    if array.size == 0:
+        return np.zeros((0, d))
+    if array.ndim != 2 or array.shape[1] != d:
+        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need (clusters, {d})")
+    return array
+
+
+def not_far(silo: str, name: str, array: FloatArray, count: FloatArray | float = 1.0) -> FloatArray:
+    """Means, coefficients, or sums of ``count`` rows: numbers that silos can compute with in the rounds to come.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    wrong = np.abs(array) > _FARTHEST * np.maximum(count, 1.0)
+    in_range(silo, name, array, wrong, f"numbers from {-_FARTHEST:g} to {_FARTHEST:g}, for each row")
     return array
 
 
@@ -44,6 +101,7 @@ def counted(silo: str, name: str, value: Any, shape: tuple[int, ...] | None, lea
     array = checked(silo, name, value, shape)
     in_range(silo, name, array, array < least, f"{least} or more")
     in_range(silo, name, array, array != np.rint(array), "whole numbers of rows")
+    in_range(silo, name, array, array > _MOST_ROWS, f"at most {_MOST_ROWS:g} rows")
     return array
 
 
@@ -103,6 +161,31 @@ def spread_of(silo: str, name: str, count: FloatArray, sums: FloatArray, squares
     spread: FloatArray = squares - lengths / np.maximum(n, 1.0)
     in_range(silo, name, squares, spread < -_TOLERANCE * np.abs(squares), "at least the square of the sum over count")
     return np.maximum(spread, 0.0)
+
+
+def columns_of(silo: str, reply: Reply) -> dict[str, str]:
+    """The types of the columns that a silo publishes, by name.
+
+    Raises:
+        ShapeError: its answer does not tell them.
+    """
+    columns = reply.facts.get("columns")
+    if not isinstance(columns, dict) or not all(isinstance(text, str) for item in columns.items() for text in item):
+        raise ShapeError(f"silo {silo}: fact columns = {_shown(columns)}: need the type of each column by its name")
+    return columns
+
+
+def policy_of(silo: str, reply: Reply) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a silo tells of its policy, and what its budget has left; both by name.
+
+    Raises:
+        ShapeError: its answer does not tell them.
+    """
+    policy = reply.facts.get("policy")
+    left = policy.get("left") if isinstance(policy, dict) else None
+    if not isinstance(policy, dict) or not isinstance(left, dict):
+        raise ShapeError(f"silo {silo}: fact policy = {_shown(policy)}: need its rules and what is left, by name")
+    return {rule: value for rule, value in policy.items() if rule != "left"}, left
 
 
 def statistics_from(reply: Reply, observation: Observation) -> Statistics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hanse.errors import ShapeError
-from hanse.federation.checks import checked, counted
+from hanse.federation.checks import clusters_of, counted
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal
 from hanse.messages import Reply
@@ -55,24 +56,25 @@ def local_clusters(journal: Journal, model: str, width: int) -> dict[str, LocalC
         width: how many features it has.
 
     Returns:
-        by silo; none for a strategy that exchanges no local clusters.
+        by silo, without those whose clusters cannot be right, which training left out; none for a strategy that
+        exchanges no local clusters.
     """
     run = journal.last_run(model)
     found: dict[str, LocalClusters] = {}
     for item in journal.received(model) if run is not None else ():
         ours = run is not None and item.run_id == run.run_id
         if ours and item.kind == "summarize" and item.reply is not None and item.reply.status == "ok":
-            found[item.silo] = _released(item.silo, item.reply, width)
+            with contextlib.suppress(ShapeError):
+                found[item.silo] = _released(item.silo, item.reply, width)
     return found
 
 
 def _released(silo: str, reply: Reply, width: int) -> LocalClusters:
     told = reply.statistics
     if "mean" in told:
-        centroids = checked(silo, "mean", told["mean"], None)
-        return LocalClusters(centroids.reshape(-1, width), None)
-    count = counted(silo, "count", told.get("count"), None)
-    sums = checked(silo, "sum", told.get("sum"), (len(count), width))
+        return LocalClusters(clusters_of(silo, "mean", told["mean"], width), None)
+    sums = clusters_of(silo, "sum", told.get("sum"), width)
+    count = counted(silo, "count", told.get("count"), (len(sums),), least=1)
     order = np.argsort(-count, kind="stable")
     return LocalClusters((sums / count[:, None])[order], count[order])
 
@@ -100,13 +102,15 @@ def compared(
         if silo in own
     }
     found: dict[str, Contingency] = {}
-    if payloads:
-        for silo, reply in coordinator.exchange("compare", only=list(payloads), each=payloads).items():
-            try:
-                found[silo] = _contingency(silo, reply, (len(own[silo].centroids), clusters))
-            except ShapeError as error:
-                coordinator.lose(silo, str(error))
-    coordinator.end()
+    try:
+        if payloads:
+            for silo, reply in coordinator.exchange("compare", only=list(payloads), each=payloads).items():
+                try:
+                    found[silo] = _contingency(silo, reply, (len(own[silo].centroids), clusters))
+                except ShapeError as error:
+                    coordinator.lose(silo, str(error))
+    finally:
+        coordinator.end()
     return found
 
 

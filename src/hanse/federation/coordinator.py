@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
@@ -22,6 +22,8 @@ from hanse.transports.base import Transport
 from hanse.types import Progress
 
 __all__ = ["Coordinator", "SiloLostError"]
+
+T = TypeVar("T")
 
 
 class SiloLostError(FederationError):
@@ -164,6 +166,21 @@ class Coordinator:
         if silo in self.active:
             self.active.remove(silo)
         self.lost.setdefault(silo, why.removeprefix(f"silo {silo}: "))
+
+    def read(self, replies: Mapping[str, Reply], reader: Callable[[str, Reply], T]) -> dict[str, T]:
+        """What each silo said, as ``reader`` understands it; one that cannot be right is left out by name.
+
+        Raises:
+            FederationError: fewer silos than the quorum are left.
+        """
+        found = {}
+        for silo, reply in replies.items():
+            try:
+                found[silo] = reader(silo, reply)
+            except ShapeError as error:
+                self.lose(silo, str(error))
+        self.check_quorum()
+        return found
 
     def check_quorum(self) -> None:
         """Stop when too few silos are left.

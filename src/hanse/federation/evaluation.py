@@ -37,8 +37,10 @@ def evaluated(coordinator: Coordinator, artifact: Mapping[str, Any], model: Mode
     Raises:
         FederationError: no silo answered.
     """
-    measures = _EVALUATED[model.family](coordinator, artifact, model)
-    coordinator.end()
+    try:
+        measures = _EVALUATED[model.family](coordinator, artifact, model)
+    finally:
+        coordinator.end()
     return {silo: measures.get(silo) for silo in coordinator.plan.silos}
 
 

@@ -318,7 +318,14 @@ class _Together:
 
 def shapes_of(reply: Reply) -> str:
     """The names and shapes of a reply's statistics: ``count (3,), sum (3, 4)``."""
-    return ", ".join(f"{name} {np.shape(value)}" for name, value in sorted(reply.statistics.items()))
+    return ", ".join(f"{name} {_shape(value)}" for name, value in sorted(reply.statistics.items()))
+
+
+def _shape(value: Any) -> str:
+    try:
+        return str(np.shape(value))
+    except ValueError:  # lists of different lengths
+        return "(ragged)"
 
 
 def now() -> str:

@@ -12,7 +12,16 @@ from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import DataError, FederationError, ShapeError, nearest
 from hanse.estimator import WEIGHT, Estimator, Family, Model, train
-from hanse.federation.checks import checked, counted, in_range, part_of, spread_of
+from hanse.federation.checks import (
+    checked,
+    clusters_of,
+    columns_of,
+    counted,
+    in_range,
+    not_far,
+    part_of,
+    spread_of,
+)
 from hanse.federation.coordinator import Coordinator, SiloLostError
 from hanse.federation.plan import Scaler
 from hanse.messages import Reply, Strategy
@@ -50,7 +59,7 @@ def train_federated(coordinator: Coordinator) -> Federated:
     """Run the plan's strategy to its end.
 
     Raises:
-        FederationError: silos disagree about the relation, or the quorum was missed.
+        FederationError: silos disagree about the relation, the quorum was missed, or no model comes of their numbers.
     """
     _describe(coordinator)
     scaler = _moments(coordinator) if coordinator.plan.scales is not None else None
@@ -58,6 +67,11 @@ def train_federated(coordinator: Coordinator) -> Federated:
         result = STRATEGIES[coordinator.plan.family, coordinator.plan.strategy](coordinator, scaler)
     except DataError as error:
         raise FederationError(f"{error}; no model was registered") from None
+    except (ShapeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise FederationError(
+            f"no model comes of what silos {', '.join(coordinator.active)} released, though none of it is impossible "
+            f"by itself: {error}; see SHOW EGRESS; no model was registered"
+        ) from None
     return replace(result, rounds=coordinator.round)
 
 
@@ -72,9 +86,8 @@ def _describe(coordinator: Coordinator) -> None:
     """
     replies = coordinator.exchange("describe")
     plan = coordinator.plan
-    first: tuple[str, Reply, Mapping[str, str]] | None = None
-    for silo, reply in replies.items():
-        published: Mapping[str, str] = reply.facts.get("columns", {})
+    first: tuple[str, Mapping[str, str]] | None = None
+    for silo, published in coordinator.read(replies, columns_of).items():
         columns = {name.lower(): type_ for name, type_ in published.items()}
         for feature in plan.columns:
             if feature.lower() not in columns:
@@ -82,17 +95,17 @@ def _describe(coordinator: Coordinator) -> None:
                     f"silo {silo} does not publish column {feature} of {plan.relation}: {nearest(feature, published)}"
                 )
         if first is None:
-            first = silo, reply, columns
+            first = silo, columns
             continue
-        other, theirs, others = first
+        other, others = first
         for feature in plan.columns:
-            mine, other_type = columns[feature.lower()], others[feature.lower()]
-            if mine != other_type:
+            mine, theirs = columns[feature.lower()], others[feature.lower()]
+            if mine != theirs:
                 raise FederationError(
-                    f"column {feature} of {plan.relation} is {mine} at silo {silo} and {other_type} at silo {other}: "
+                    f"column {feature} of {plan.relation} is {mine} at silo {silo} and {theirs} at silo {other}: "
                     "publish the same types"
                 )
-        if reply.facts.get("definition") != theirs.facts.get("definition"):
+        if replies[silo].facts.get("definition") != replies[other].facts.get("definition"):
             raise FederationError(
                 f"silo {silo} defines {plan.relation} in another way than silo {other} (its SQL, parameters or bounds "
                 "differ): the same name must mean the same features everywhere"
@@ -102,22 +115,21 @@ def _describe(coordinator: Coordinator) -> None:
 def _moments(coordinator: Coordinator) -> Scaler:
     """Mean and deviation of each feature over all silos (Chan, Golub & LeVeque 1979, for the sums of squares)."""
     d = len(coordinator.plan.features)
+
+    def own(silo: str, reply: Reply) -> tuple[float, FloatArray, FloatArray]:
+        n = float(counted(silo, "count", reply.statistics.get("count"), (), least=1))
+        theirs = not_far(silo, "mean", checked(silo, "mean", reply.statistics.get("mean"), (d,)))
+        spread = checked(silo, "m2", reply.statistics.get("m2"), (d,))
+        in_range(silo, "m2", spread, spread < 0, "0 or more")
+        return n, theirs, spread
+
     count, mean, square = 0.0, np.zeros(d), np.zeros(d)
-    for silo, reply in coordinator.exchange("moments").items():
-        try:
-            n = float(counted(silo, "count", reply.statistics.get("count"), (), least=1))
-            theirs = checked(silo, "mean", reply.statistics.get("mean"), (d,))
-            spread = checked(silo, "m2", reply.statistics.get("m2"), (d,))
-            in_range(silo, "m2", spread, spread < 0, "0 or more")
-        except ShapeError as error:
-            coordinator.lose(silo, str(error))
-            continue
+    for silo, (n, theirs, spread) in coordinator.read(coordinator.exchange("moments"), own).items():
         away = theirs - mean
         square = square + spread + away**2 * count * n / (count + n)
         mean = mean + away * n / (count + n)
         count += n
         coordinator.rows[silo] = n
-    coordinator.check_quorum()
     if count < 2:
         raise FederationError("no silo released its moments: features cannot be standardised; see SHOW EGRESS")
     assert coordinator.plan.scales is not None  # asked only then
@@ -149,14 +161,14 @@ def _one_shot(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
 
 def _article(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
     """Unweighted clustering of the silos' cluster means, as the article does it."""
-    means = []
-    for silo, reply in coordinator.exchange("summarize", payload=_summarize(coordinator, scaler)).items():
-        try:
-            means.append(_rows_of(coordinator, silo, reply, "mean"))
-        except ShapeError as error:
-            coordinator.lose(silo, str(error))
-    coordinator.check_quorum()
-    points = np.concatenate(means) if means else np.zeros((0, len(coordinator.plan.features)))
+    d = len(coordinator.plan.features)
+
+    def own(silo: str, reply: Reply) -> FloatArray:
+        return not_far(silo, "mean", clusters_of(silo, "mean", reply.statistics.get("mean"), d))
+
+    replies = coordinator.exchange("summarize", payload=_summarize(coordinator, scaler))
+    means = coordinator.read(replies, own)
+    points = np.concatenate([*means.values()])
     return _cluster(coordinator, scaler, points, np.ones(len(points)), None)
 
 
@@ -165,22 +177,20 @@ def _summarize(coordinator: Coordinator, scaler: Scaler | None) -> dict[str, Any
 
 
 def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
-    parts: list[_Summary] = []
-    for silo, reply in coordinator.exchange("summarize", payload=_summarize(coordinator, scaler)).items():
-        try:
-            sums = _rows_of(coordinator, silo, reply, "sum")
-            squares = _rows_of(coordinator, silo, reply, "square")
-            count = counted(silo, "count", reply.statistics.get("count"), (len(sums),), least=1)
-            checked(silo, "square", squares, sums.shape)
-            spread_of(silo, "square", count, sums, squares)
-            if silo in coordinator.rows:
-                part_of(silo, count, coordinator.rows[silo], whole=True)
-        except ShapeError as error:
-            coordinator.lose(silo, str(error))
-            continue
-        if len(count):
-            parts.append(_Summary(count, sums, squares))
-    coordinator.check_quorum()
+    d = len(coordinator.plan.features)
+
+    def own(silo: str, reply: Reply) -> _Summary:
+        sums, squares = (clusters_of(silo, name, reply.statistics.get(name), d) for name in ("sum", "square"))
+        count = counted(silo, "count", reply.statistics.get("count"), (len(sums),), least=1)
+        checked(silo, "square", squares, sums.shape)
+        spread_of(silo, "square", count, sums, squares)
+        not_far(silo, "sum", sums, count[:, None])
+        if silo in coordinator.rows:
+            part_of(silo, count, coordinator.rows[silo], whole=True)
+        return _Summary(count, sums, squares)
+
+    replies = coordinator.exchange("summarize", payload=_summarize(coordinator, scaler))
+    parts = [summary for summary in coordinator.read(replies, own).values() if len(summary.count)]
     if not parts:
         raise FederationError("no silo released a cluster: every one of them is smaller than MIN_CUSTOMERS allows")
     return _Summary(
@@ -188,16 +198,6 @@ def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
         np.concatenate([p.sums for p in parts]),
         np.concatenate([p.squares for p in parts]),
     )
-
-
-def _rows_of(coordinator: Coordinator, silo: str, reply: Reply, name: str) -> FloatArray:
-    array = checked(silo, name, reply.statistics.get(name), None)
-    d = len(coordinator.plan.features)
-    if array.size == 0:
-        return np.zeros((0, d))
-    if array.ndim != 2 or array.shape[1] != d:
-        raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need (clusters, {d})")
-    return array
 
 
 def _cluster(
@@ -259,21 +259,17 @@ def _averaged(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
         maximum entropy models": mixture weights.
     """
     d = len(coordinator.plan.features)
-    parts: list[tuple[float, FloatArray, float]] = []
-    for silo, reply in coordinator.exchange("fit", payload=_payload(scaler)).items():
-        try:
-            count = counted(silo, "count", reply.statistics.get("count"), (), least=1)
-            if silo in coordinator.rows:
-                part_of(silo, count, coordinator.rows[silo], whole=True)
-            coefficients = checked(silo, "coefficients", reply.statistics.get("coefficients"), (d,))
-            intercept = checked(silo, "intercept", reply.statistics.get("intercept"), ())
-        except ShapeError as error:
-            coordinator.lose(silo, str(error))
-            continue
-        parts.append((float(count), coefficients, float(intercept)))
-    coordinator.check_quorum()
-    if not parts:
-        raise FederationError("no silo released coefficients; see SHOW EGRESS")
+
+    def own(silo: str, reply: Reply) -> tuple[float, FloatArray, float]:
+        count = counted(silo, "count", reply.statistics.get("count"), (), least=1)
+        if silo in coordinator.rows:
+            part_of(silo, count, coordinator.rows[silo], whole=True)
+        coefficients = checked(silo, "coefficients", reply.statistics.get("coefficients"), (d,))
+        intercept = checked(silo, "intercept", reply.statistics.get("intercept"), ())
+        not_far(silo, "coefficients", coefficients)
+        return float(count), coefficients, float(not_far(silo, "intercept", intercept))
+
+    parts = list(coordinator.read(coordinator.exchange("fit", payload=_payload(scaler)), own).values())
     estimator: Any = coordinator.plan.estimator
     rows = int(sum(count for count, _, _ in parts))
     return Federated(estimator.averaged(coordinator.plan.features, parts), scaler, rows, {}, 0)

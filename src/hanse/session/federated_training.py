@@ -6,7 +6,7 @@ import contextlib
 import getpass
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from hanse.anomalies.basis import ScoreBasis
 from hanse.anomalies.profile import profile_of
 from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.artifact import Artifact, ModelInfo
-from hanse.errors import FederationError, TransportError
+from hanse.errors import CancelledError, FederationError, RegistryError, TransportError, WorkspaceError
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.install import name_at_silos, stripped
 from hanse.federation.journal import Run, SiloRecord, now
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from hanse.session.session import Session
 
 __all__ = ["Made", "create", "resume"]
+
+_CUT_OFF: Final = (CancelledError, RegistryError, TransportError, WorkspaceError)
+"""What a run survives, beside the end of its process: RESUME MODEL goes on when it is over. All else ends the run."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,18 @@ def _train(
         coordinator = Coordinator(plan, transport, journal, run.run_id, progress)
         try:
             federated = train_federated(coordinator)
-        except FederationError:
+            basis, notes = _basis(plan, federated, statement, coordinator)
+            found = _registered(registry, plan.model, run)
+            if found is None:
+                artifact = _artifact(plan, federated, statement, coordinator, basis)
+                put = registry.replace if statement.mode == "or_replace" else registry.create
+                found = put(plan.model, artifact), artifact
+        except _CUT_OFF:
+            raise
+        except Exception:
             journal.finish(run.run_id, "failed")
             coordinator.end()
             raise
-        basis, notes = _basis(plan, federated, statement, coordinator)
-        found = _registered(registry, plan.model, run)
-        if found is None:
-            artifact = _artifact(plan, federated, statement, coordinator, basis)
-            put = registry.replace if statement.mode == "or_replace" else registry.create
-            found = put(plan.model, artifact), artifact
         warnings = [*_remarks(coordinator), *_remarks_of(plan, federated), *notes]
         try:
             warnings += _offer(coordinator, *found)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanse.errors import BindError, FederationError, UsageError, nearest
+from hanse.federation.checks import policy_of
 from hanse.federation.comparison import Contingency, LocalClusters, compared, local_clusters
 from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
@@ -129,24 +130,26 @@ class Federation:
         Nothing is computed over rows: only ``describe`` is asked.
         """
         plan, records = planned(statement, parameters, self.journal)
-        run = Run.new(f"explain egress of {plan.model}", statement.text, {})
+        run = Run.new(f"explain egress of {plan.model}", statement.text, {}, "done")
         self.journal.begin(run)
         with self.transport(records) as transport:
             coordinator = Coordinator(
                 replace(plan, options=replace(plan.options, quorum=1)), transport, self.journal, run.run_id
             )
-            replies = coordinator.exchange("describe")
-            coordinator.end()
-        self.journal.finish(run.run_id, "done")
+            try:
+                policies = coordinator.read(coordinator.exchange("describe"), policy_of)
+            finally:
+                why = dict(coordinator.lost)
+                coordinator.end()
         rows = []
         for silo in plan.silos:
-            if silo in coordinator.lost:
-                rows.append([silo, "", "", "", coordinator.lost[silo]])
+            if silo in why:
+                rows.append([silo, "", "", "", why[silo]])
                 continue
-            policy = replies[silo].facts.get("policy", {})
-            told = ", ".join(f"{k} = {v}" for k, v in policy.items() if k != "left")
-            left = ", ".join(f"{k}: {v}" for k, v in dict(policy.get("left", {})).items())
-            rows += [[silo, kind, named, told, left] for kind, named in shapes(plan)]
+            policy, left = policies[silo]
+            told = ", ".join(f"{k} = {v}" for k, v in policy.items())
+            budget = ", ".join(f"{k}: {v}" for k, v in left.items())
+            rows += [[silo, kind, named, told, budget] for kind, named in shapes(plan)]
         return rows
 
     def evaluate(self, loaded: LoadedModel) -> tuple[dict[str, Metrics | None], dict[str, str]]:
@@ -178,8 +181,9 @@ class Federation:
         """
         import msgspec
 
-        own = local_clusters(self.journal, loaded.info.name, len(loaded.artifact.features))
         plan, records, run = self._measuring(loaded, "use match_clusters over a SELECT")
+        released = local_clusters(self.journal, loaded.info.name, len(loaded.artifact.features))
+        own = {silo: clusters for silo, clusters in released.items() if silo in plan.silos}
         if not own:
             return {}, {}, {}
         clusters = loaded.model.clusters  # type: ignore[attr-defined]  # the caller made sure
