@@ -101,12 +101,19 @@ class Observation:
         cell: an integer expression from 0 to ``cells - 1``; rows where it is NULL or -1 do not count. Without it, all
             rows.
         cells: how many cells; with ``cell``, arrays get this as their first axis.
+        whole: whether every row is in one of the cells.
     """
 
     aggregates: Mapping[str, Aggregate]
     let: tuple[Mapping[str, Expression], ...] = ()
     cell: Expression | None = None
     cells: int = 1
+    whole: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the counts of the cells add up to all rows."""
+        return self.cell is None or self.whole
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The whole shape of the array ``name``."""

@@ -134,7 +134,7 @@ LIES: list[tuple[str, str, Change, str]] = [
         "observe",
         "rounds",
         put("count", 97.0),
-        r"adds up to 97 rows, and in its moments it was 96: need at most as many",
+        r"adds up to 97 rows, and in its moments it was 96: need as many",
     ),
     ("observe", "rounds", drop("count"), r"statistic count is missing"),
     ("observe", "rounds", put("count", [1.0, 2.0]), r"statistic count has shape \(2,\), need \(\)"),

@@ -13,6 +13,7 @@ from hanse.messages import Reply
 from hanse.statistics import FloatArray, Statistics
 
 __all__ = [
+    "adds_up",
     "checked",
     "clusters_of",
     "columns_of",
@@ -34,7 +35,12 @@ _FARTHEST: Final = 1e50
 _LARGEST: Final = 1e130
 """Above any sum of squares of :data:`_MOST_ROWS` rows as far away; and the square of it is still a float."""
 
+_SQUARES: Final = ("square", "inertia", "loss")
+_PRODUCTS: Final = ("cross", "hessian")
+"""Sums over rows of what is never negative; and of outer products, as the upper triangle."""
+
 _TOLERANCE: Final = 1e-6  # of the sums of squares: sums are taken in another order than the ones they are compared with
+_TINY: Final = 1e-300  # squares of smaller numbers than a float can hold
 
 
 def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> FloatArray:
@@ -67,17 +73,19 @@ def _shown(value: Any) -> str:
         return "a number too long to write"
 
 
-def clusters_of(silo: str, name: str, value: Any, d: int) -> FloatArray:
-    """(clusters, d): a row for each of a silo's own clusters.
+def clusters_of(silo: str, name: str, value: Any, d: int, most: int | None = None) -> FloatArray:
+    """(clusters, d): a row for each of a silo's own clusters, one at the least.
 
     Raises:
         ShapeError: it is something else.
     """
     array = checked(silo, name, value, None)
     if array.size == 0:
-        return np.zeros((0, d))
+        raise ShapeError(f"silo {silo}: statistic {name} holds no cluster: need one or more")
     if array.ndim != 2 or array.shape[1] != d:
         raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need (clusters, {d})")
+    if most is not None and len(array) > most:
+        raise ShapeError(f"silo {silo}: statistic {name} holds {len(array)} clusters: need {most} at most, as asked")
     return array
 
 
@@ -123,7 +131,7 @@ def part_of(silo: str, count: FloatArray, rows: float, *, whole: bool) -> None:
     Args:
         silo: who sent them.
         count: of each cell.
-        rows: that the silo has, as it said in the moments of the same run.
+        rows: that the silo has, as it said first in the same run.
         whole: whether the cells hold every row, as local clusters do.
 
     Raises:
@@ -201,3 +209,76 @@ def statistics_from(reply: Reply, observation: Observation) -> Statistics:
         check = counted if name == "count" else checked
         arrays[name] = check(reply.silo, name, statistics.get(name), observation.shape(name))
     return Statistics(arrays, combine)
+
+
+def adds_up(silo: str, told: Statistics, observation: Observation) -> None:
+    """Whether there can be rows that have these sums.
+
+    Args:
+        silo: who sent them.
+        told: its statistics, of the right shapes.
+        observation: that was asked for.
+
+    Raises:
+        ShapeError: there are none; names silo, field and value.
+    """
+    for name in _SQUARES:
+        if name in told:
+            in_range(silo, name, told[name], told[name] < 0, "0 or more")
+    if "count" not in told:
+        return
+    count = told["count"]
+    if "weight" in told and observation.aggregates["weight"].function == "count":
+        in_range(silo, "weight", told["weight"], told["weight"] != count, "its count, for all rows weigh the same")
+    if "positive" in told:
+        in_range(silo, "positive", told["positive"], told["positive"] > count, "at most its count")
+    for name, array in told.items():
+        empty = np.broadcast_to(_beside(count, array) == 0, array.shape)
+        in_range(silo, name, array, empty & (array != 0), "0 for a cell without rows")
+    for name in _PRODUCTS:
+        if name in told:
+            _products_of(silo, name, told[name])
+    if "sum" in told:
+        _sums_of(silo, count, told)
+
+
+def _beside(count: FloatArray, array: FloatArray) -> FloatArray:
+    """The counts of cells, so that each stands beside all that an array holds of its cell."""
+    return count.reshape(count.shape + (1,) * (array.ndim - count.ndim))
+
+
+def _sums_of(silo: str, count: FloatArray, told: Statistics) -> None:
+    """By Cauchy's inequality the square of a sum is at most the count times the sum of squares."""
+    sums, each = told["sum"], _beside(count, told["sum"])
+    not_far(silo, "sum", sums, each)
+    least = sums**2 / np.maximum(each, 1.0)
+    need = "at least the square of the sum over count"
+    if "square" in told:
+        square = told["square"]
+        in_range(silo, "square", square, _below(square, least if square.ndim == sums.ndim else least.sum(-1)), need)
+    if "cross" in told:
+        cross = told["cross"]
+        rows, columns = _triangle(cross)
+        wrong = np.zeros(cross.shape, dtype=bool)
+        wrong[..., rows == columns] = _below(cross[..., rows == columns], least)
+        in_range(silo, "cross", cross, wrong, need)
+
+
+def _products_of(silo: str, name: str, array: FloatArray) -> None:
+    """No square is negative, and no product larger than the squares allow."""
+    rows, columns = _triangle(array)
+    squares = array[..., rows == columns]
+    wrong = np.broadcast_to(rows == columns, array.shape) & (array < 0)
+    in_range(silo, name, array, wrong, "0 or more, for it is a sum of squares")
+    wrong = _below(squares[..., rows] * squares[..., columns], array**2)
+    in_range(silo, name, array, wrong, "no more than the root of both its sums of squares, multiplied")
+
+
+def _triangle(array: FloatArray) -> tuple[Any, Any]:
+    """Rows and columns of what stands along the last axis: the upper triangle of a matrix."""
+    return np.triu_indices(round((np.sqrt(8 * array.shape[-1] + 1) - 1) / 2))
+
+
+def _below(array: FloatArray, need: FloatArray) -> Any:
+    """Where an array is smaller than it must be, and not by rounding."""
+    return array * (1 + _TOLERANCE) + _TINY < need

@@ -28,10 +28,12 @@ class LocalClusters:
     Args:
         centroids: (k, d) in the units of the training, the largest cluster first.
         count: (k,) rows; None under strategy ``article``, which releases means alone.
+        fingerprint: of the rows that they are of.
     """
 
     centroids: FloatArray
     count: FloatArray | None
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,11 @@ def local_clusters(journal: Journal, model: str, width: int) -> dict[str, LocalC
 def _released(silo: str, reply: Reply, width: int) -> LocalClusters:
     told = reply.statistics
     if "mean" in told:
-        return LocalClusters(clusters_of(silo, "mean", told["mean"], width), None)
+        return LocalClusters(clusters_of(silo, "mean", told["mean"], width), None, reply.fingerprint)
     sums = clusters_of(silo, "sum", told.get("sum"), width)
     count = counted(silo, "count", told.get("count"), (len(sums),), least=1)
     order = np.argsort(-count, kind="stable")
-    return LocalClusters((sums / count[:, None])[order], count[order])
+    return LocalClusters((sums / count[:, None])[order], count[order], reply.fingerprint)
 
 
 def compared(
@@ -106,7 +108,7 @@ def compared(
         if payloads:
             for silo, reply in coordinator.exchange("compare", only=list(payloads), each=payloads).items():
                 try:
-                    found[silo] = _contingency(silo, reply, (len(own[silo].centroids), clusters))
+                    found[silo] = _contingency(silo, reply, own[silo], clusters)
                 except ShapeError as error:
                     coordinator.lose(silo, str(error))
     finally:
@@ -127,10 +129,16 @@ def _as_model(artifact: Mapping[str, Any], own: LocalClusters) -> dict[str, Any]
     return {**artifact, "model_type": "kmeans", "model": nearest.to_json(), "scoring": {}}
 
 
-def _contingency(silo: str, reply: Reply, shape: tuple[int, int]) -> Contingency:
+def _contingency(silo: str, reply: Reply, own: LocalClusters, clusters: int) -> Contingency:
+    shape = (len(own.centroids), clusters)
     rows = counted(silo, "contingency", reply.statistics.get("contingency"), shape)
     if not rows.sum():
         raise ShapeError(f"silo {silo}: statistic contingency holds no rows: need some")
+    if own.count is not None and reply.fingerprint == own.fingerprint and rows.sum() != own.count.sum():
+        raise ShapeError(
+            f"silo {silo}: statistic contingency adds up to {rows.sum():.17g} rows, and its clusters in training held "
+            f"{own.count.sum():.17g}: need as many, for the data are the same"
+        )
     cells = rows.size
     joined = np.zeros(cells, dtype=bool)
     for reason in reply.reasons:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
-from hanse.federation.checks import part_of, statistics_from
+from hanse.federation.checks import adds_up, part_of, statistics_from
 from hanse.federation.journal import Journal
 from hanse.federation.observing import observed
 from hanse.federation.plan import Plan
@@ -47,7 +47,7 @@ class Coordinator:
         active: the silos that still take part.
         lost: those that do not, and why.
         silent: those that did not answer in time.
-        rows: of each silo, as its moments in this run tell.
+        rows: of each silo, as it told first in this run.
         journalled: what the journal held when the run began or was resumed; read when it is first needed.
     """
 
@@ -246,8 +246,8 @@ class Coordinator:
         for silo, reply in replies.items():
             try:
                 part = statistics_from(reply, observation)
-                if silo in self.rows and "count" in part:
-                    part_of(silo, part["count"], self.rows[silo], whole=False)
+                self._same_rows(silo, part, observation)
+                adds_up(silo, part, observation)
             except ShapeError as error:
                 self.lose(silo, str(error))
                 continue
@@ -256,3 +256,16 @@ class Coordinator:
         if len(self.lost) > lost or total is None:
             raise SiloLostError(f"silos {', '.join(self.lost)} dropped out")
         return total
+
+    def _same_rows(self, silo: str, part: Statistics, observation: Observation) -> None:
+        """A silo's rows are those of one snapshot, from the first round to the last.
+
+        Raises:
+            ShapeError: it counts more than before, or fewer where all are asked for.
+        """
+        if "count" not in part:
+            return
+        if silo in self.rows:
+            part_of(silo, part["count"], self.rows[silo], whole=observation.complete)
+        elif observation.complete:
+            self.rows[silo] = float(part["count"].sum())

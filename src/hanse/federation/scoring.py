@@ -11,7 +11,7 @@ import numpy as np
 
 from hanse.anomalies.quantiles import EDGES, ScoreQuantiles, quantiles_between
 from hanse.errors import FederationError, ShapeError
-from hanse.federation.checks import counted
+from hanse.federation.checks import counted, part_of
 from hanse.federation.coordinator import Coordinator
 from hanse.messages import Reply
 from hanse.statistics import FloatArray
@@ -40,6 +40,8 @@ def score_quantiles(coordinator: Coordinator, artifact: Mapping[str, Any]) -> tu
             for silo, reply in coordinator.exchange("evaluate", payload=payload).items():
                 try:
                     count, joined = _histogram(silo, reply)
+                    if silo in coordinator.rows:
+                        part_of(silo, count, coordinator.rows[silo], whole=True)
                 except ShapeError as error:
                     coordinator.lose(silo, str(error))
                 else:

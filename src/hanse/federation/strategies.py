@@ -164,7 +164,8 @@ def _article(coordinator: Coordinator, scaler: Scaler | None) -> Federated:
     d = len(coordinator.plan.features)
 
     def own(silo: str, reply: Reply) -> FloatArray:
-        return not_far(silo, "mean", clusters_of(silo, "mean", reply.statistics.get("mean"), d))
+        means = clusters_of(silo, "mean", reply.statistics.get("mean"), d, coordinator.plan.options.local_clusters)
+        return not_far(silo, "mean", means)
 
     replies = coordinator.exchange("summarize", payload=_summarize(coordinator, scaler))
     means = coordinator.read(replies, own)
@@ -180,7 +181,8 @@ def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
     d = len(coordinator.plan.features)
 
     def own(silo: str, reply: Reply) -> _Summary:
-        sums, squares = (clusters_of(silo, name, reply.statistics.get(name), d) for name in ("sum", "square"))
+        told, most = reply.statistics, coordinator.plan.options.local_clusters
+        sums, squares = (clusters_of(silo, name, told.get(name), d, most) for name in ("sum", "square"))
         count = counted(silo, "count", reply.statistics.get("count"), (len(sums),), least=1)
         checked(silo, "square", squares, sums.shape)
         spread_of(silo, "square", count, sums, squares)
@@ -190,9 +192,7 @@ def _summaries(coordinator: Coordinator, scaler: Scaler | None) -> _Summary:
         return _Summary(count, sums, squares)
 
     replies = coordinator.exchange("summarize", payload=_summarize(coordinator, scaler))
-    parts = [summary for summary in coordinator.read(replies, own).values() if len(summary.count)]
-    if not parts:
-        raise FederationError("no silo released a cluster: every one of them is smaller than MIN_CUSTOMERS allows")
+    parts = list(coordinator.read(replies, own).values())
     return _Summary(
         np.concatenate([p.count for p in parts]),
         np.concatenate([p.sums for p in parts]),

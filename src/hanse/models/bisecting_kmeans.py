@@ -162,7 +162,8 @@ class BisectingKMeans:
         else:
             at_leaf = {leaf: e.integer(i) for i, leaf in enumerate(targets)}
             cells = len(targets)
-        return Observation(aggregates, layers, descend(state.tree, at_leaf, rows, state.origin, self.geometry), cells)
+        cell = descend(state.tree, at_leaf, rows, state.origin, self.geometry)
+        return Observation(aggregates, layers, cell, cells, whole=len(targets) == len(state.leaves))
 
     def _observe_final(self, state: BisectingState, rows: list[e.Expression]) -> Observation:
         leaves = state.leaves

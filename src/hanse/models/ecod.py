@@ -140,7 +140,7 @@ class Ecod:
         if state.phase == "spread":
             return Observation(aggregates, (layer,))
         edges = state.histograms[state.at].edges
-        return Observation(aggregates, (layer,), _bin(z[0], edges.tolist(), 0), len(edges) + 1)
+        return Observation(aggregates, (layer,), _bin(z[0], edges.tolist(), 0), len(edges) + 1, whole=True)
 
     def _weighted(self, value: e.Expression) -> e.Expression:
         return value if self.weight_col is None else e.multiply(e.column(WEIGHT), value)

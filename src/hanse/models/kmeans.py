@@ -145,11 +145,11 @@ class KMeans:
             aggregates["square"] = Aggregate((self._weighted(e.total(e.square(c) for c in z)),))
         if state.phase == "cells":
             assert state.grid is not None  # laid by the phase before
-            return Observation(aggregates, layers, state.grid.cell(z), state.grid.cells)
+            return Observation(aggregates, layers, state.grid.cell(z), state.grid.cells, whole=True)
         assert state.centroids is not None  # chosen by the phase before
         place = z if self.geometry.name == "euclidean" else [e.column(f) for f in state.features]
         nearness, label = _nearest(place, state.centroids, state.origin, self.geometry)
-        return Observation(aggregates, (*layers, *nearness), label, len(state.centroids))
+        return Observation(aggregates, (*layers, *nearness), label, len(state.centroids), whole=True)
 
     def _distance_sq(self, state: KMeansState) -> e.Expression:
         """A row's distance to its own centroid; from sums, the spread of tight clusters far apart would be lost."""

@@ -123,7 +123,8 @@ class Mahalanobis:
         if state.phase == "shells":
             assert state.edges is not None  # laid by the phase before
             layers, distance = self._distance_sq(state, z)
-            return Observation(aggregates, (layer, *layers), _shell(distance, state.edges), len(state.edges) + 1)
+            shell = _shell(distance, state.edges)
+            return Observation(aggregates, (layer, *layers), shell, len(state.edges) + 1, whole=True)
         aggregates["sum"] = Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),))
         if state.phase == "moments":
             return Observation(aggregates, (layer,))
