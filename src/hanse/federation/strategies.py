@@ -27,6 +27,7 @@ from hanse.federation.plan import Scaler
 from hanse.messages import Reply, Strategy
 from hanse.models.catalog import for_rounds
 from hanse.models.codec import state_to_plain
+from hanse.models.ecod import Ecod
 from hanse.statistics import FloatArray
 
 __all__ = ["STRATEGIES", "Federated", "train_federated"]
@@ -44,6 +45,7 @@ class Federated:
         rounds: exchanges that were made.
         convergence: inertia after each step over the silos, from the first that tells one.
         spread: (k, d) of each feature in each cluster, in scaled units; None where the strategy does not tell.
+        flattened: features that vary, and that the model takes as constant: the gates joined all their bins.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Federated:
     rounds: int
     convergence: tuple[float, ...] = ()
     spread: FloatArray | None = None
+    flattened: tuple[str, ...] = ()
 
 
 def train_federated(coordinator: Coordinator) -> Federated:
@@ -319,7 +322,9 @@ def _train_in_rounds(coordinator: Coordinator, scaler: Scaler | None) -> Federat
         seeds = _advanced(seeding, seeding.start(features), holder_of(seeding))
         state = _advanced(estimator, estimator.start_at(seeding.model(seeds)), holder_of(estimator))
     told = tuple(x for x in inertia if x > 0)
-    return Federated(estimator.model(state), scaler, int(rows[0]), estimator.progress(state), 0, told)
+    model, numbers = estimator.model(state), estimator.progress(state)
+    flattened = estimator.flattened(state) if isinstance(estimator, Ecod) else ()
+    return Federated(model, scaler, int(rows[0]), numbers, 0, told, flattened=flattened)
 
 
 def _advanced(estimator: Estimator[Any], state: Any, step: Callable[[Any], Any]) -> Any:

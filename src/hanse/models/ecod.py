@@ -187,6 +187,14 @@ class Ecod:
         below = np.geomspace(min(_FEW / count, _MOST), 0.5, self.num_bins // 2)
         return np.concatenate([below, 1 - below[-2::-1]])
 
+    def flattened(self, state: EcodState) -> tuple[str, ...]:
+        """Features that vary, though their rows came in one bin: silos may count the rows of bins together."""
+        return tuple(
+            name
+            for name, h in zip(state.features, state.histograms, strict=True)
+            if len(h.weight) and len(_ascending(h).weight) < 2
+        )
+
     def model(self, state: EcodState) -> EcodModel:
         """The finished model."""
         distributions = tuple(_distribution(h, float(o)) for h, o in zip(state.histograms, state.origin, strict=True))

@@ -50,7 +50,7 @@ class Distribution:
         shares: (b,) of all rows.
         skewness: of all rows.
         lower: the tail below the bins.
-        upper: the tail above them.
+        upper: the tail above them; of two bins both tails may begin at the edge between them.
     """
 
     origin: float
@@ -88,7 +88,10 @@ class Distribution:
         scores = ndtri(np.cumsum(self.shares) - self.shares / 2)
         first = scores[0] if self.lower.start == self.means[0] else ndtri(self.shares[0])
         last = scores[-1] if self.upper.start == self.means[-1] else -ndtri(self.shares[-1])
-        line = _line(away, [self.lower.start, *self.means[1:-1], self.upper.start], [first, *scores[1:-1], last])
+        places, heights = [self.lower.start, *self.means[1:-1], self.upper.start], [first, *scores[1:-1], last]
+        if places[0] == places[-1]:  # two bins, both of them tails: nothing lies between
+            places, heights = places[:1], heights[:1]
+        line = _line(away, places, heights)
         is_low, is_high, low, high = self._tails(away)
         return e.case(
             [
@@ -133,6 +136,8 @@ class Distribution:
         if means.ndim != 1 or means.shape != shares.shape or len(means) == 0 or not np.all(np.isfinite(numbers)):
             raise ValueError("means and shares: need finite numbers, as many of each")
         knots = [lower.start, *means[1:-1], upper.start]
+        if len(means) == 2 and lower.start == upper.start:  # one edge is where both tails begin
+            knots = [means[0], lower.start, means[1]]
         if len(means) > 1 and (
             np.any(np.diff(knots) <= 0) or np.any(shares <= 0) or min(lower.scale, upper.scale) <= 0
         ):

@@ -16,13 +16,14 @@ from hanse.anomalies.basis import ScoreBasis
 from hanse.anomalies.profile import profile_of
 from hanse.anomalies.score import ORDINARY_SHARE
 from hanse.artifact import Artifact, ModelInfo
-from hanse.errors import CancelledError, FederationError, RegistryError, TransportError, WorkspaceError
+from hanse.errors import ArtifactError, CancelledError, FederationError, RegistryError, TransportError, WorkspaceError
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.install import name_at_silos, stripped
 from hanse.federation.journal import Run, SiloRecord, now
 from hanse.federation.plan import Plan
 from hanse.federation.scoring import score_quantiles
 from hanse.federation.strategies import Federated, train_federated
+from hanse.models.catalog import model_from_json
 from hanse.models.clusters import is_clustering
 from hanse.session.federated_plan import planned
 from hanse.sql import nodes
@@ -111,10 +112,12 @@ def _train(
         coordinator = Coordinator(plan, transport, journal, run.run_id, progress)
         try:
             federated = train_federated(coordinator)
+            _check_readable(_artifact(plan, federated, statement, coordinator, ScoreBasis()))
             basis, notes = _basis(plan, federated, statement, coordinator)
             found = _registered(registry, plan.model, run)
             if found is None:
                 artifact = _artifact(plan, federated, statement, coordinator, basis)
+                _check_readable(artifact)
                 put = registry.replace if statement.mode == "or_replace" else registry.create
                 found = put(plan.model, artifact), artifact
         except _CUT_OFF:
@@ -204,11 +207,36 @@ def _artifact(
     )
 
 
+def _check_readable(artifact: Artifact) -> None:
+    """Refuse to keep, or to show the silos, what nobody could read.
+
+    Raises:
+        FederationError: the artifact cannot be read back.
+    """
+    try:
+        back = Artifact.from_json(artifact.to_json(), where="the model that was trained")
+        model = model_from_json(back.model_type, back.model)
+        Chain.from_json(back.transforms)
+        if back.scoring:
+            ScoreBasis.from_json(back.scoring, model)
+    except ArtifactError as error:
+        silos = ", ".join(artifact.training["silos"])
+        raise FederationError(
+            f"what was trained over silos {silos} is no model that can be read: {error}; see SHOW EGRESS; no model was "
+            "registered"
+        ) from None
+
+
 def _remarks_of(plan: Plan, federated: Federated) -> Iterator[str]:
     """What the plan and the model type themselves have to say of the training."""
     yield from plan.remarks
     if federated.numbers:
         yield from plan.estimator.remarks(federated.numbers)
+    for feature in federated.flattened:
+        yield (
+            f"feature {feature} varies, but the silos' gates joined all its bins: the model takes it as constant, it "
+            "counts for nothing in the scores; set MAX_ITER = 1 or NUM_BINS lower, for bins that need not be joined"
+        )
 
 
 def _basis(
