@@ -108,3 +108,15 @@ def test_a_cursor_fetches_a_whole_number_of_rows(size: Any) -> None:
             cursor.fetchmany(size)
         assert cursor.fetchmany(0) == []
         assert cursor.fetchmany(9) == [(0,), (1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"memory_limit": "2 gigs"}, r"memory_limit = '2 gigs': need a size as '2GB'"),
+        ({"threads": 0}, "threads = 0: need 1 or more"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_not_the_files_fault(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        hanse.connect(tmp_path / "w", **given)

@@ -16,6 +16,7 @@ from hanse.errors import (
     CancelledError,
     EngineError,
     HanseError,
+    UsageError,
     WorkspaceError,
 )
 from hanse.expressions import Expression, call, only, quote, raw, string, written
@@ -62,6 +63,7 @@ class DuckDB:
         if threads is not None:
             config["threads"] = threads
         self.database = str(database)
+        _check_settings(memory_limit, threads)
         with _translated(self.database, opening=True):
             self._connection = duckdb.connect(self.database, read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'")
@@ -280,6 +282,23 @@ class DuckDB:
                 self._connection.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
+
+
+def _check_settings(memory_limit: str | None, threads: int | None) -> None:
+    """Refuse what DuckDB cannot take, before a file of rows is opened with it and blamed.
+
+    Raises:
+        UsageError: one of them.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads = {threads}: need 1 or more")
+    if memory_limit is None:
+        return
+    try:
+        duckdb.connect(config={"memory_limit": memory_limit}).close()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"memory_limit = {memory_limit!r}: need a size as '2GB' or '512MB' ({reason})") from None
 
 
 @contextmanager
