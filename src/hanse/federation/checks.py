@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "columns_of",
     "counted",
     "in_range",
+    "misfits",
     "not_far",
     "part_of",
     "policy_of",
@@ -209,6 +211,31 @@ def statistics_from(reply: Reply, observation: Observation) -> Statistics:
         check = counted if name == "count" else checked
         arrays[name] = check(reply.silo, name, statistics.get(name), observation.shape(name))
     return Statistics(arrays, combine)
+
+
+def misfits(parts: Mapping[str, Statistics], observation: Observation) -> dict[str, ShapeError]:
+    """The silos whose sums no rows can have, and what is wrong with them.
+
+    Those of all silos are looked at together first, which takes as long as one; only where something is wrong, each.
+
+    Args:
+        parts: by silo, of the right shapes.
+        observation: that was asked for.
+    """
+    if len(parts) > 1:
+        names = observation.aggregates
+        combine = {name: aggregate.combine for name, aggregate in names.items()}
+        together = {name: np.stack([part[name] for part in parts.values()]) for name in names}
+        with contextlib.suppress(ShapeError):
+            adds_up("", Statistics(together, combine), observation)
+            return {}
+    wrong = {}
+    for silo, part in parts.items():
+        try:
+            adds_up(silo, part, observation)
+        except ShapeError as error:
+            wrong[silo] = error
+    return wrong
 
 
 def adds_up(silo: str, told: Statistics, observation: Observation) -> None:

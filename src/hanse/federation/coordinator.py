@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any, TypeVar
 
 from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
-from hanse.federation.checks import adds_up, part_of, statistics_from
+from hanse.federation.checks import misfits, part_of, statistics_from
 from hanse.federation.journal import Journal
 from hanse.federation.observing import observed
 from hanse.federation.plan import Plan
@@ -242,20 +243,19 @@ class Coordinator:
             FederationError: it does not.
         """
         lost = len(self.lost)
-        total: Statistics | None = None
+        parts: dict[str, Statistics] = {}
         for silo, reply in replies.items():
             try:
-                part = statistics_from(reply, observation)
-                self._same_rows(silo, part, observation)
-                adds_up(silo, part, observation)
+                parts[silo] = statistics_from(reply, observation)
+                self._same_rows(silo, parts[silo], observation)
             except ShapeError as error:
                 self.lose(silo, str(error))
-                continue
-            total = part if total is None else total + part
+        for silo, why in misfits({s: p for s, p in parts.items() if s not in self.lost}, observation).items():
+            self.lose(silo, str(why))
         self.check_quorum()
-        if len(self.lost) > lost or total is None:
+        if len(self.lost) > lost or not parts:
             raise SiloLostError(f"silos {', '.join(self.lost)} dropped out")
-        return total
+        return reduce(add, parts.values())
 
     def _same_rows(self, silo: str, part: Statistics, observation: Observation) -> None:
         """A silo's rows are those of one snapshot, from the first round to the last.
