@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hanse.errors import BindError, Position, nearest
 
-__all__ = ["Check", "Flag", "Given", "Names", "OneOf", "Only", "Range", "build", "describe", "option"]
+__all__ = ["Check", "Flag", "Given", "NameBut", "Names", "OneOf", "Only", "Range", "build", "describe", "option"]
 
 
 class Check(Protocol):
@@ -84,6 +84,20 @@ class Only:
         if isinstance(value, int | float) and not isinstance(value, bool) and value == self.value:
             return self.value
         raise ValueError(f"need {self.value:g}: {self.why}")
+
+
+class NameBut:
+    """A column's name that is none of a few, in any case."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = taken
+
+    def convert(self, value: Any) -> str:
+        """The name, as it is."""
+        name: str = _Text().convert(value)
+        if (name or "").lower() in self.taken:
+            raise ValueError(f"need another name, for the model gives a column {name.lower()} of its own")
+        return name
 
 
 class _Text:

@@ -59,3 +59,12 @@ def test_numbers_whose_squares_overflow_are_not_evaluated(points: hanse.Session)
     points.sql("CREATE OR REPLACE MODEL m OPTIONS (MODEL_TYPE = 'kmeans', SEED = -1) AS SELECT a, b FROM points")
     with pytest.raises(DataError, match=r"squares of the features overflow.*scale them"):
         points.sql("SELECT * FROM model_evaluate(m, 1, SELECT a * 1e200 AS a, b FROM points)").fetchall()
+
+
+@pytest.mark.parametrize("model_type", ["mahalanobis", "ecod"])
+def test_a_label_that_is_called_like_the_models_score(points: hanse.Session, model_type: str) -> None:
+    with pytest.raises(BindError, match=r"PREDICTION_COL.*'Anomaly_Score'.*gives a column anomaly_score of its own"):
+        points.sql(
+            f"CREATE OR REPLACE MODEL m OPTIONS (MODEL_TYPE = '{model_type}', PREDICTION_COL = 'Anomaly_Score') "
+            "AS SELECT a, b FROM points"
+        )

@@ -21,7 +21,7 @@ from hanse import expressions as e
 from hanse.estimator import WEIGHT, Aggregate, Family, Observation
 from hanse.models.ecod_model import Distribution, EcodModel, Tail
 from hanse.models.moments import check_counts
-from hanse.options import Range, option
+from hanse.options import NameBut, Range, option
 from hanse.statistics import FloatArray, Statistics
 
 __all__ = ["Ecod", "EcodState", "Histogram"]
@@ -96,7 +96,7 @@ class Ecod:
 
     num_bins: int = option(32, Range(int, 4, 1024), "bins of each feature's histogram, at the most")
     max_iter: int = option(8, Range(int, 1), "times that a feature's bins are narrowed, at the most")
-    prediction_col: str = option("prediction", None, "name of the predicted column; 0 in every row")
+    prediction_col: str = option("prediction", NameBut("anomaly_score"), "name of the predicted column; 0 in every row")
     weight_col: str | None = option(None, None, "column of row weights")
 
     def start(self, features: Sequence[str], about: FloatArray | None = None) -> EcodState:

@@ -24,7 +24,7 @@ from hanse import expressions as e
 from hanse.estimator import WEIGHT, Aggregate, CrossProducts, Family, Observation
 from hanse.models.mahalanobis_model import MahalanobisModel, triangle_of
 from hanse.models.moments import check_counts, covariance_of
-from hanse.options import OneOf, Range, option
+from hanse.options import NameBut, OneOf, Range, option
 from hanse.statistics import FloatArray, Statistics
 
 __all__ = ["Mahalanobis", "MahalanobisState"]
@@ -86,7 +86,7 @@ class Mahalanobis:
     shrinkage: str = option(
         "auto", OneOf("auto", "none"), "towards equal variances without correlation: as few rows need it"
     )
-    prediction_col: str = option("prediction", None, "name of the predicted column; 0 in every row")
+    prediction_col: str = option("prediction", NameBut("anomaly_score"), "name of the predicted column; 0 in every row")
     weight_col: str | None = option(None, None, "column of row weights")
 
     def start(self, features: Sequence[str], about: FloatArray | None = None) -> MahalanobisState:
