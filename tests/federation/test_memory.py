@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from hanse.errors import HanseError
+from hanse.federation.digest import Digest
 from hanse.federation.memory import Memory
 from hanse.federation.refusals import RefusalError
-from hanse.federation.snapshot import Digest
 
 
 @dataclass
@@ -25,12 +25,12 @@ class Held:
     fingerprint: str
     digest: Digest
     meta: Any
+    types: dict[str, str]
 
 
 @dataclass
 class Meta:
     rows: int
-    types: dict[str, str]
 
 
 def snapshot(changed: int = 0, rows: int = 21) -> Any:
@@ -39,7 +39,7 @@ def snapshot(changed: int = 0, rows: int = 21) -> Any:
     of_rows[:changed] += np.uint64(1_000)
     columns = np.column_stack([np.zeros(rows), of_rows % 2**32]).astype(np.uint32)
     digest = Digest(np.arange(rows, dtype=np.uint64), of_rows, columns)
-    return Held(f"data{changed}", digest, Meta(rows, {"x": "", "y": ""}))
+    return Held(f"data{changed}", digest, Meta(rows), {"x": "", "y": ""})
 
 
 def masks(count: int, rows: int = 21) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""What an engine is, and what all of them say of columns and views."""
 
 from __future__ import annotations
 

@@ -20,7 +20,17 @@ from hanse.models.catalog import ESTIMATORS
 from hanse.options import Given, build
 from hanse.statistics import FloatArray
 
-__all__ = ["Answered", "Judge", "Work", "estimator_for", "far_columns", "label_of", "moments_asked", "view_of"]
+__all__ = [
+    "Answered",
+    "Judge",
+    "Work",
+    "estimator_for",
+    "far_columns",
+    "far_names",
+    "label_of",
+    "moments_asked",
+    "view_of",
+]
 
 Judge = Callable[[Asked], Release]
 """The gate, as it holds for one task."""
@@ -76,9 +86,14 @@ def label_of(estimator: Any) -> str:
     return str(estimator.label)
 
 
+def far_names(features: Sequence[str]) -> tuple[str, ...]:
+    """What the columns are called that the gate judges dominance by: ``far0``, ``far1`` ..."""
+    return tuple(f"far{i}" for i in range(len(features)))
+
+
 def far_columns(snapshot: Snapshot, features: Sequence[str]) -> dict[str, e.Expression]:
-    """``far0``, ``far1`` ...: what the gate judges dominance by, for a view over these published columns."""
-    return {f"far{i}": snapshot.far(feature) for i, feature in enumerate(features)}
+    """Those columns, for a view over published ones."""
+    return dict(zip(far_names(features), map(snapshot.far, features), strict=True))
 
 
 def view_of(snapshot: Snapshot, task: Task, label: str = "") -> tuple[list[str], str]:

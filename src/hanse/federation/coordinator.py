@@ -242,15 +242,15 @@ class Coordinator:
             SiloLostError: a silo dropped out and the quorum still holds.
             FederationError: it does not.
         """
+
+        def own(silo: str, reply: Reply) -> Statistics:
+            part = statistics_from(reply, observation)
+            self._same_rows(silo, part, observation)
+            return part
+
         lost = len(self.lost)
-        parts: dict[str, Statistics] = {}
-        for silo, reply in replies.items():
-            try:
-                parts[silo] = statistics_from(reply, observation)
-                self._same_rows(silo, parts[silo], observation)
-            except ShapeError as error:
-                self.lose(silo, str(error))
-        for silo, why in misfits({s: p for s, p in parts.items() if s not in self.lost}, observation).items():
+        parts = self.read(replies, own)
+        for silo, why in misfits(parts, observation).items():
             self.lose(silo, str(why))
         self.check_quorum()
         if len(self.lost) > lost or not parts:

@@ -10,7 +10,7 @@ import numpy as np
 from hanse import expressions as e
 from hanse.anomalies.quantiles import EDGES, edge_cell
 from hanse.estimator import Aggregate, Family, Observation, train
-from hanse.federation.asking import Answered, Judge, Work, far_columns, moments_asked, view_of
+from hanse.federation.asking import Answered, Judge, Work, far_columns, far_names, moments_asked, view_of
 from hanse.federation.gate import Release
 from hanse.federation.labelled import evaluate_classifier, fit
 from hanse.federation.observing import observed
@@ -101,7 +101,7 @@ def clustered(snapshot: Snapshot, task: Task, wanted: int) -> Asked:
         "sum": Aggregate(tuple(columns), size),
         "square": Aggregate(tuple(e.square(c) for c in columns), size),
     }
-    return Asked(snapshot, view, Observation(aggregates, (), cell, count), inner, far=_far(task))
+    return Asked(snapshot, view, Observation(aggregates, (), cell, count), inner, far=far_names(task.features))
 
 
 def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Answered:
@@ -117,7 +117,9 @@ def observe(snapshot: Snapshot, task: Task, policy: Policy, judge: Judge) -> Ans
             "policy", f"the plan has {cells} cells: max_clusters = {policy.max_clusters} here; use SPLIT_STARTS = 1"
         )
     classes = snapshot.classes(asked.label) if asked.label else ()
-    question = Asked(snapshot, view, observation, inner, classes=classes, far=_far(task), texts=asked.texts)
+    question = Asked(
+        snapshot, view, observation, inner, classes=classes, far=far_names(task.features), texts=asked.texts
+    )
     release = judge(question)
     arrays = release.tally.arrays
     if observation.cell is None:
@@ -141,7 +143,9 @@ def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Pol
     model = scored(laid, policy.max_clusters)
     inner = list(model.columns)
     view = snapshot.view({**model.columns, **far_columns(snapshot, task.features), "plan_label": model.label})
-    first = Asked(snapshot, view, first_observation(inner, "label", model.origins), inner, "label", far=_far(task))
+    first = Asked(
+        snapshot, view, first_observation(inner, "label", model.origins), inner, "label", far=far_names(task.features)
+    )
     phase = task.payload.get("phase", 1)
     release = judge(first)
     if phase == 1:
@@ -152,7 +156,7 @@ def _evaluate_clustering(snapshot: Snapshot, laid: Laid, task: Task, policy: Pol
     if np.any((sums.count <= 0) & (release.tally.customers > 0)):
         raise RefusalError("protocol", "the sums of phase 1 do not hold this silo's clusters")
     observation = joined_label(second_observation(inner, "label", sums), release.mapping)
-    second = judge(Asked(snapshot, view, observation, inner, far=_far(task)))
+    second = judge(Asked(snapshot, view, observation, inner, far=far_names(task.features)))
     arrays = {name: array[0] for name, array in second.tally.arrays.items()}
     return Answered(arrays, release.reasons(), (release, second), 1 + int((release.tally.customers > 0).sum()))
 
@@ -223,10 +227,6 @@ WORK: Final[Mapping[str, Work]] = {
     "compare": compare,
 }
 """The kinds of tasks that release statistics."""
-
-
-def _far(task: Task) -> tuple[str, ...]:
-    return tuple(f"far{i}" for i in range(len(task.features)))
 
 
 def _sums(data: Any, origins: FloatArray) -> ClusteringSums:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hanse.errors import HanseError
+from hanse.federation.digest import Digest
 from hanse.federation.refusals import RefusalError
-from hanse.federation.snapshot import Digest, Snapshot, private_folder
+from hanse.federation.snapshot import Snapshot, private_folder
 from hanse.statistics import BoolArray
 from hanse.workspace import write_file
 
@@ -42,6 +43,9 @@ class Memory:
     def _made_path(self, relation: str, columns: int, fingerprint: str, what: str) -> Path:
         return self._folder / f"{_name(relation, columns)}-{fingerprint}.{what}"
 
+    def _file(self, relation: str, snapshot: Snapshot, what: str) -> Path:
+        return self._path(relation, len(snapshot.types), snapshot.fingerprint, what)
+
     def close_to(self, relation: str, snapshot: Snapshot, min_changed: int) -> str:
         """The data that something was released from, if fewer customers than ``min_changed`` changed since, but some.
 
@@ -53,13 +57,17 @@ class Memory:
             if snapshot.fingerprint == fingerprint:
                 continue
             with contextlib.suppress(FileNotFoundError):
-                if 0 < snapshot.digest.changed(_digest(path, len(snapshot.meta.types))) < min_changed:
+                if (
+                    0
+                    < snapshot.digest.changed(Digest.of_table(_read(path, np.uint32, width=4 + len(snapshot.types))))
+                    < min_changed
+                ):
                     return fingerprint
         return ""
 
     def _digests(self, relation: str, snapshot: Snapshot) -> list[Path]:
         """The files, the latest first; without those that another thread is just removing."""
-        name, dated = _name(relation, len(snapshot.meta.types)), []
+        name, dated = _name(relation, len(snapshot.types)), []
         for path in self._folder.glob(f"{name}-*.digest"):
             with contextlib.suppress(FileNotFoundError):
                 dated.append((path.stat().st_mtime, path))
@@ -71,7 +79,7 @@ class Memory:
         Raises:
             RefusalError: since the run began, something was released from data that differ in too few customers.
         """
-        path = self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "digest")
+        path = self._file(relation, snapshot, "digest")
         if os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return
         if self.close_to(relation, snapshot, min_changed):
@@ -80,14 +88,14 @@ class Memory:
                 "customers, and subtraction would show them: begin a new run"
             )
             raise RefusalError("complementary", text)
-        _write(path, _table(snapshot.digest))
+        _write(path, snapshot.digest.table())
         for old in self._digests(relation, snapshot)[_KEPT:]:
             old.unlink(missing_ok=True)
             old.with_suffix(".masks").unlink(missing_ok=True)
 
     def masks(self, relation: str, snapshot: Snapshot) -> tuple[BoolArray, ...]:
         """The rows of each set of cells that were merged in an answer from the same data."""
-        path = self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "masks")
+        path = self._file(relation, snapshot, "masks")
         if not os.path.exists(path):  # noqa: PTH110  # asked before every answer, and three times as fast
             return ()
         rows = snapshot.meta.rows
@@ -109,24 +117,12 @@ class Memory:
         if len(known) + len(fresh) > _MASKS:
             raise RefusalError("budget", "too many cells were merged over the same data: nothing new leaves")
         bits = [np.packbits(mask) for mask in (*known.values(), *fresh.values())]
-        _write(self._path(relation, len(snapshot.meta.types), snapshot.fingerprint, "masks"), np.stack(bits))
+        _write(self._file(relation, snapshot, "masks"), np.stack(bits))
 
 
 def _name(relation: str, columns: int) -> str:
     """Of files that can be compared with each other: those of one relation, with as many published columns."""
     return hashlib.sha256(f"{relation}\n{columns}".encode()).hexdigest()[:16]
-
-
-def _table(digest: Digest) -> npt.NDArray[np.uint32]:
-    """(n, 4 + d) halves of key and rows, and the columns."""
-    halves = [np.ascontiguousarray(a, dtype="<u8").view("<u4").reshape(-1, 2) for a in (digest.key, digest.rows)]
-    return np.column_stack([*halves, digest.columns.astype(np.uint32)])
-
-
-def _digest(path: Path, columns: int) -> Digest:
-    table = _read(path, np.uint32, width=4 + columns)
-    key, rows = (np.ascontiguousarray(table[:, i : i + 2]).view("<u8").ravel() for i in (0, 2))
-    return Digest(key, rows, table[:, 4:])
 
 
 def _read(path: Path, kind: type[np.generic], width: int) -> npt.NDArray[Any]:

@@ -10,7 +10,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -25,10 +24,11 @@ from hanse.engines.duckdb import DuckDB
 from hanse.errors import HanseError
 from hanse.federation.config import Publish, SiloConfig
 from hanse.federation.database import Access
+from hanse.federation.digest import Digest
 from hanse.federation.refusals import RefusalError
 from hanse.federation.source import Definition, Source, find, source_of
 
-__all__ = ["Digest", "Snapshot", "Snapshots", "few_of_store", "private_folder"]
+__all__ = ["Snapshot", "Snapshots", "few_of_store", "private_folder"]
 
 _TOUCH_S: Final = 10.0
 
@@ -36,35 +36,6 @@ _ONE_THREAD_ROWS: Final = 122_880
 """DuckDB hands rows out to its threads by so many; for fewer, waking a second thread only costs."""
 
 Integers = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Digest:
-    """What two snapshots are compared by, customer by customer.
-
-    Args:
-        key: (n,) a keyed hash of each customer, ascending.
-        rows: (n,) a hash of the customer's rows.
-        columns: (n, d) a short hash of what each published column holds in them.
-    """
-
-    key: Integers
-    rows: Integers
-    columns: Integers
-
-    def changed(self, other: Digest) -> int:
-        """The fewest customers, if any, who changed in one of the columns, or in the rows as a whole; 0 is nobody.
-
-        Who came or left has changed in all. A column is looked at by itself, or one that changes for everybody, such as
-        the days since something, would hide the few that changed in another.
-        """
-        _, mine, theirs = np.intersect1d(self.key, other.key, assume_unique=True, return_indices=True)
-        moved = len(self.key) + len(other.key) - 2 * len(mine)
-        counts = [moved + np.count_nonzero(self.rows[mine] != other.rows[theirs])]
-        if self.columns.shape[1] == other.columns.shape[1]:
-            differing = self.columns[mine] != other.columns[theirs]
-            counts += [moved + n for n in np.count_nonzero(differing, axis=0)]
-        return int(min((n for n in counts if n), default=0))
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -318,7 +289,7 @@ def _fill(copy: DuckDB, source: Source, secret: bytes) -> None:
     _check_rows(source, int(nameless), [int(n) for n in counts])
     listed = ", ".join(columns)
     order = ", ".join(["customer", *columns])
-    far = ", ".join(f"{_far(copy, c)} AS d{i}" for i, c in enumerate(columns))
+    far = ", ".join(f"{square} AS d{i}" for i, square in enumerate(_far(copy, columns)))
     copy.execute(
         f"CREATE TABLE rows_ AS SELECT CAST(row_number() OVER (ORDER BY {order}) - 1 AS INTEGER) AS row_, "
         f"CAST(dense_rank() OVER (ORDER BY customer) - 1 AS INTEGER) AS customer, {listed}, {far} "
@@ -343,14 +314,12 @@ def _fill(copy: DuckDB, source: Source, secret: bytes) -> None:
     copy.execute(f"CREATE TABLE meta AS SELECT {text} AS text")
 
 
-def _far(copy: DuckDB, column: str) -> str:
-    """The expression of ``d0``, ``d1`` ... over the raw rows: from 0 to 4, and 0 where all numbers are 0."""
-    most = copy.rows(f"SELECT max(abs({column})) FROM raw")[0][0]
-    if not most:
-        return "0.0::DOUBLE"
-    unit = f"({column} / {most!r}::DOUBLE)"
-    mean = copy.rows(f"SELECT avg({unit}) FROM raw")[0][0]
-    return f"power({unit} - {mean!r}::DOUBLE, 2)"
+def _far(copy: DuckDB, columns: Sequence[str]) -> list[str]:
+    """The expressions of ``d0``, ``d1`` ... over the raw rows: from 0 to 4, and 0 where all numbers are 0."""
+    most = copy.rows(f"SELECT {', '.join(f'max(abs({c}))' for c in columns)} FROM raw")[0]
+    units = [f"({c} / {m!r}::DOUBLE)" if m else "0.0::DOUBLE" for c, m in zip(columns, most, strict=True)]
+    means = copy.rows(f"SELECT {', '.join(f'avg({unit})' for unit in units)} FROM raw")[0]
+    return [f"power({unit} - {mean or 0.0!r}::DOUBLE, 2)" for unit, mean in zip(units, means, strict=True)]
 
 
 def _check_rows(source: Source, nameless: int, bad: Sequence[int]) -> None:

@@ -115,10 +115,10 @@ class Asked:
         for name, aggregate in aggregates.items():
             if aggregate.combine != "sum":
                 raise RefusalError("policy", "minimum and maximum are single customers: never released", statistic=name)
-        judged = self._judged()
-        summed = sum(len(a.expressions) for a in aggregates.values())
-        k, squares = self.cells, [*_square_positions(self.observation), *range(summed, summed + len(judged))]
-        summed += len(judged)
+        judged = len(self.far) + sum(len(aggregates[name].expressions) for name in _SIGNED if name in aggregates)
+        released = sum(len(a.expressions) for a in aggregates.values())
+        summed = released + judged
+        k, squares = self.cells, [*_square_positions(self.observation), *range(released, summed)]
         key = (self.view, self.snapshot.one_row_each, *mapping)
         sql = self.texts.of(key, lambda: self._written(self._query(mapping, squares)))
         table = np.zeros((k + 1, 2 + summed + len(squares)))
@@ -137,7 +137,7 @@ class Asked:
             rows[:k],
             customers[:k],
             table[:k, [2 + i for i in squares]],
-            table[:k, start + len(judged) :],
+            table[:k, start + judged :],
             int(rows[k]),
             int(customers[k]),
         )
