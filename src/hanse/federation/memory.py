@@ -57,11 +57,8 @@ class Memory:
             if snapshot.fingerprint == fingerprint:
                 continue
             with contextlib.suppress(FileNotFoundError):
-                if (
-                    0
-                    < snapshot.digest.changed(Digest.of_table(_read(path, np.uint32, width=4 + len(snapshot.types))))
-                    < min_changed
-                ):
+                earlier = Digest.of_table(_read(path, np.uint32, width=4 + len(snapshot.types)))
+                if 0 < snapshot.digest.changed(earlier) < min_changed:
                     return fingerprint
         return ""
 
