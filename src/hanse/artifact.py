@@ -13,7 +13,7 @@ from hanse.errors import ArtifactError
 
 __all__ = ["LIMIT_BYTES", "SCHEMA_VERSION", "Artifact", "ModelInfo"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The shape of an artifact; grows when a field is added, renamed or changes its meaning."""
 
 LIMIT_BYTES: Final = 64 * 1024 * 1024

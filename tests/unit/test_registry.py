@@ -136,7 +136,7 @@ def test_a_circle_is_refused() -> None:
         ("\ud800", "x.json is not JSON"),
         ("[1]", "x.json is not a model: Expected `object`, got `array`"),
         ("{}", "x.json has no schema_version"),
-        ('{"schema_version": 3, "novelty": 1}', r"made by a newer Hanse \(schema_version 3.*: upgrade Hanse"),
+        ('{"schema_version": 4, "novelty": 1}', r"made by a newer Hanse \(schema_version 4.*: upgrade Hanse"),
         ('{"schema_version": 0}', "schema_version = 0: need a whole number from 1"),
         ('{"schema_version": "1"}', "schema_version = '1'"),
         ('{"schema_version": true}', "schema_version = True"),

@@ -72,9 +72,8 @@ def _bisecting(stage: Stage) -> BisectingModel:
             raise folder.damaged(f"cluster {label} has size {node.size} and cost {node.cost}")
         known = float(node.size) if not weighted else 0.0  # MLlib keeps costs by weight, and no weights
         clusters.append(Cluster(tree.centres[label], node.size, known, max(node.cost, 0.0)))
-    return BisectingModel(
-        by_place(features_of(stage), tree.dimension), tuple(clusters), splits, geometry.name, _output(stage)
-    )
+    features = by_place(features_of(stage), tree.dimension)
+    return BisectingModel(features, tuple(clusters), splits, tree.origin, geometry.name, _output(stage))
 
 
 class _Tree:
@@ -87,9 +86,10 @@ class _Tree:
         self.leaves: dict[int, _Node] = {}
         self.centres: dict[int, FloatArray] = {}
         self.dimension = 0
+        self.origin: FloatArray = np.zeros(0)
 
     def splits(self, index: int) -> Splits:
-        """The planes below a node, in the model's units.
+        """The planes below a node, about the origin: the root's centre, or zero under cosine distance.
 
         Raises:
             ArtifactError: the node is missing, stands twice, or is no cluster.
@@ -98,7 +98,9 @@ class _Tree:
         if node is None:
             raise self._folder.damaged(f"node {index} is missing, or stands twice in the tree")
         centre = _dense(self._folder, f"node {index}", node.center)
-        self.dimension = self.dimension or len(centre)
+        if not self.dimension:
+            self.dimension = len(centre)
+            self.origin = centre if self._geometry.name == "euclidean" else np.zeros(len(centre))
         if len(centre) != self.dimension or not len(centre):
             raise self._folder.damaged(f"node {index} has {len(centre)} features, and others {self.dimension}")
         self.centres[index] = _directed(self._folder, f"node {index}", centre, self._geometry)
@@ -110,8 +112,8 @@ class _Tree:
         sides = [self.splits(child) for child in node.children]
         if len(sides) == 1:
             return sides[0]
-        normal, point = self._geometry.plane(np.stack([self.centres[child] for child in node.children]))
-        return normal, point, sides[0], sides[1]
+        normal, offset = self._geometry.planes(np.stack([self.centres[child] - self.origin for child in node.children]))
+        return normal, float(offset), sides[0], sides[1]
 
 
 def _kmeans(stage: Stage) -> KMeansModel:

@@ -162,13 +162,14 @@ class BisectingKMeans:
         else:
             at_leaf = {leaf: e.integer(i) for i, leaf in enumerate(targets)}
             cells = len(targets)
-        cell = descend(state.tree, at_leaf, rows, state.origin, self.geometry)
+        place = z if self.geometry.name == "euclidean" else rows
+        cell = descend(state.tree, at_leaf, place, self.geometry)
         return Observation(aggregates, layers, cell, cells, whole=len(targets) == len(state.leaves))
 
     def _observe_final(self, state: BisectingState, rows: list[e.Expression]) -> Observation:
         leaves = state.leaves
         at_leaf = {leaf: e.integer(i) for i, leaf in enumerate(leaves)}
-        cell = descend(state.tree, at_leaf, rows, state.origin, self.geometry)
+        cell = descend(state.tree, at_leaf, self.geometry.place(rows, state.origin), self.geometry)
         distances = [
             e.when(
                 e.equal(e.column("cell"), e.integer(i)),
@@ -375,7 +376,8 @@ class BisectingKMeans:
         return BisectingModel(
             state.features,
             tuple(clusters[i] for i in order),
-            splits_of(state.tree, 0, label, state.origin, self.geometry),
+            splits_of(state.tree, 0, label, self.geometry),
+            state.origin,
             self.distance_measure,
             self.prediction_col,
         )

@@ -39,8 +39,8 @@ class Geometry(Protocol):
         """Inertia (...): the weighted cost of rows about their own centroid; never negative."""
         ...
 
-    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The plane between two centroids (2, ..., d): normal and a point on it, in the centroids' units."""
+    def planes(self, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The planes between pairs of centroids (2, ..., d): normals (..., d), and offsets (...) along them."""
         ...
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
@@ -76,9 +76,10 @@ class Euclidean:
         safe = np.where(weight > 0, weight, 1.0)
         return np.asarray(np.maximum(squares - np.einsum("...i,...i", sums, sums) / safe, 0.0))
 
-    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The bisector: normal ``a - b`` through the midpoint."""
-        return pair[0] - pair[1], (pair[0] + pair[1]) / 2
+    def planes(self, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The bisectors: normal ``a - b`` through the midpoint."""
+        normals = pairs[0] - pairs[1]
+        return normals, np.einsum("...j,...j", normals, (pairs[0] + pairs[1]) / 2)
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
         """``sum((x - c)^2)``."""
@@ -117,9 +118,9 @@ class Cosine:
         """``W - |S|``."""
         return np.asarray(np.maximum(weight - np.sqrt((sums**2).sum(-1)), 0.0))
 
-    def plane(self, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The bisector of two directions goes through zero."""
-        return pair[0] - pair[1], np.zeros_like(pair[0])
+    def planes(self, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The bisectors of two directions go through zero."""
+        return pairs[0] - pairs[1], np.zeros(pairs.shape[1:-1])
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
         """``1 - cos``, written as half the squared distance of the scaled row, so that no digit is lost."""

@@ -183,7 +183,7 @@ def _lloyd(
         if step == steps - 1 or np.all(now >= costs * (1 - 1e-9)):
             return sides, now
         costs = now
-        normals, through = geometry.plane(geometry.means(weight, sums))
-        moved = normals @ points >= np.einsum("sj,sj->s", normals, through)[:, None]
+        normals, offsets = geometry.planes(geometry.means(weight, sums))
+        moved = normals @ points >= offsets[:, None]
         sides = np.where(empty[:, None], sides, moved) if empty.any() else moved
     return sides, costs

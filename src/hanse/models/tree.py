@@ -105,21 +105,21 @@ Tree = tuple[Node, ...]
 """Node 0 is the root; nodes below stand after their parent."""
 
 
-def side_of(pair: FloatArray, features: Sequence[e.Expression], origin: FloatArray, geometry: Geometry) -> e.Expression:
-    """The condition that a row stands on the first side of ``pair`` (2, d), over the raw features.
+def side_of(normal: FloatArray, offset: float, place: Sequence[e.Expression]) -> e.Expression:
+    """The condition that a row stands on the first side of a plane: ``normal . place >= offset``.
 
-    Written about the point between the two centroids, so that large means cost no digits.
+    Args:
+        normal: (d,) of the plane.
+        offset: of its points along the normal.
+        place: (d,) where the row stands, as :meth:`hanse.models.geometry.Geometry.place` has it.
     """
-    normal, point = geometry.plane(pair + origin)
-    shifted = [f.copy() if p == 0 else e.subtract(f.copy(), e.number(p)) for f, p in zip(features, point, strict=True)]
-    return e.at_least(e.dot(normal.tolist(), shifted), e.number(0.0))
+    return e.at_least(e.dot(normal.tolist(), place), e.number(offset))
 
 
 def descend(
     tree: Tree,
     at_leaf: Mapping[int, e.Expression],
-    features: Sequence[e.Expression],
-    origin: FloatArray,
+    place: Sequence[e.Expression],
     geometry: Geometry,
     node: int = 0,
 ) -> e.Expression | None:
@@ -133,10 +133,11 @@ def descend(
     here = tree[node]
     if here.sides is None or here.pair is None:
         return None
-    first, second = (descend(tree, at_leaf, features, origin, geometry, side) for side in here.sides)
+    first, second = (descend(tree, at_leaf, place, geometry, side) for side in here.sides)
     if first is None and second is None:
         return None
-    condition = side_of(here.pair, features, origin, geometry)
+    normal, offset = geometry.planes(here.pair)
+    condition = side_of(normal, float(offset), place)
     nothing = e.integer(-1)  # no NULL: engines group small numbers by their place in a table
     return e.case([e.when(condition, first or nothing)], second or nothing)
 
