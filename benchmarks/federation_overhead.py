@@ -48,9 +48,9 @@ _HOW = (
     f"A round is one step of k-means, k = {len(CENTROIDS)}, over {len(FEATURES)} features. A real coordinator "
     "asks it and writes every reply into its journal. In process, and with two silos over NATS, the silos are "
     f"real as well: policy, snapshot, gate and ledger over {ROWS:,} customers each. A thousand silos are "
-    "simulated, as stores of four parties in one process: each answers at once, and its answer is in its "
-    "party's ledger before it is sent. Over NATS everything is signed, sealed and under mutual TLS, on "
-    "loopback.",
+    "simulated, as stores of four parties, each party in a process of its own as in earnest: each answers at once, "
+    "and its answer is in its party's ledger before it is sent. Over NATS everything is signed, sealed and under "
+    "mutual TLS, on loopback.",
     "Beside the rounds, in turn with them, run the statistics' own queries: built, executed and read, as local "
     "training does it. In process they are those of as many stores, side by side on as many threads, so that a "
     "second core helps them as it helps the round; what is left of a round without them is divided by the number "
@@ -171,7 +171,7 @@ def simulated(folder: str, silos: int, count: int) -> dict[str, Any]:
         stack.enter_context(broker(at / "league", PARTIES))
         with served("bare", at / "league", [PARTIES]):
             bare = bare_rounds(at / "league", names, task_bytes(names), count)
-        stack.enter_context(served("simulated", at / "league", [PARTIES]))
+        stack.enter_context(served("simulated", at / "league", [[party] for party in PARTIES]))
         transport = Nats(CoordinatorSettings.load(at / "league" / "coordinator.toml"))
         stack.callback(transport.close)
         ask = stack.enter_context(coordinator(at, names, transport))

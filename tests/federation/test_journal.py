@@ -5,17 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from federation_support import echo, until
 
 import hanse
 from hanse.errors import RegistryError
-from hanse.federation.journal import Journal, Run, _Together
-from hanse.messages import Reply
+from hanse.federation.coordinator import Coordinator
+from hanse.federation.journal import Journal, Recording, Run
+from hanse.federation.plan import Plan
+from hanse.messages import Reply, Task
+from hanse.models.kmeans import KMeans
+from hanse.transports.inprocess import InProcess
 
 STATEMENT = "CREATE FEDERATED MODEL g ..."
 
@@ -50,8 +53,8 @@ def test_while_rounds_follow_one_another_the_journal_of_sqlite_stays(journal: Jo
     beside = tmp_path / "w" / "registry.sqlite-journal"
     with journal.busy():
         for number in range(3):
-            with journal.recording("a" * 32, number, "moments", 1) as record:
-                record("x", reply("x", 1.0))
+            with journal.recording("a" * 32, number, "moments") as recording:
+                recording.add("x", reply("x", 1.0))
             assert beside.stat().st_size > 0
             with hanse.connect(tmp_path / "w") as other:
                 assert len(other.federation.journal.replies("a" * 32)) == number + 1
@@ -86,8 +89,8 @@ from hanse.messages import Reply
 
 journal = hanse.connect(sys.argv[1]).federation.journal
 with journal.busy():
-    with journal.recording("a" * 32, 0, "moments", 1) as record:
-        record("x", Reply(run="a" * 32, round=0, silo="x", task_hash="", status="ok"))
+    with journal.recording("a" * 32, 0, "moments") as recording:
+        recording.add("x", Reply(run="a" * 32, round=0, silo="x", task_hash="", status="ok"))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -100,9 +103,9 @@ def test_of_two_replies_the_first_stands_and_one_after_silence_is_kept(journal: 
     begin(journal, "a", 1, STATEMENT, "open")
     silent = []
     for given in ({"x": reply("x", 1.0), "y": None}, {"x": reply("x", 2.0), "y": reply("y", 3.0)}, {"y": None}):
-        with journal.recording("a" * 32, 0, "install", len(given)) as record:
+        with journal.recording("a" * 32, 0, "install") as recording:
             for silo, one in given.items():
-                record(silo, one)
+                recording.add(silo, one)
         silent.append(journal.silent("a" * 32, "install"))
     assert silent == [["y"], [], []]
     assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0), "y": reply("y", 3.0)}}
@@ -113,8 +116,8 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
 
     def cut_off() -> None:
-        with journal.recording("a" * 32, 0, "moments", 2) as record:
-            record("x", reply("x", 1.0))
+        with journal.recording("a" * 32, 0, "moments") as recording:
+            recording.add("x", reply("x", 1.0))
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -123,48 +126,63 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
 
 
 def test_what_cannot_be_written_down_does_not_count(journal: Journal) -> None:
-    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments", 2) as record:
-        record("x", reply("x", 1.0))  # no such run was begun
+    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments") as recording:
+        recording.add("x", reply("x", 1.0))  # no such run was begun
 
 
 def test_a_reply_is_written_down_while_another_is_waited_for(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
-    with journal.recording("a" * 32, 0, "moments", 2) as record:
-        record("x", reply("x", 1.0))
-        deadline = time.monotonic() + 60
-        while not (found := journal.replies("a" * 32)) and time.monotonic() < deadline:
-            pass
-        assert found == {0: {"x": reply("x", 1.0)}}
-        record("y", None)
+    with journal.recording("a" * 32, 0, "moments") as recording:
+        recording.add("x", reply("x", 1.0))
+        recording.write()
+        assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0)}}
+        recording.add("y", None)
     assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0), "y": None}}
 
 
-def test_what_cannot_be_written_down_meanwhile_does_not_count_either(journal: Journal) -> None:
-    written = threading.Event()
-    broken = RegistryError("the disk is full")
+def test_the_coordinator_writes_a_reply_down_while_another_is_waited_for(journal: Journal) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
 
-    def write(_replies: Mapping[str, Reply | None]) -> None:
-        written.set()
+    def slow(asked: Task) -> Reply:
+        until(lambda: "x" in journal.replies("a" * 32).get(0, {}))
+        return echo(asked)
+
+    plan = Plan("g", "features", ("a",), ("x", "y"), KMeans(), {})
+    transport = InProcess({"x": echo, "y": slow})
+    replies = Coordinator(plan, transport, journal, "a" * 32).exchange("describe")
+    transport.close()
+    assert journal.replies("a" * 32) == {0: replies}
+    assert sorted(replies) == ["x", "y"]
+
+
+def test_what_could_not_be_written_down_is_told_once() -> None:
+    broken = RegistryError("the disk is full")
+    tried: list[Mapping[str, Reply | None]] = []
+
+    def to_disk(replies: Mapping[str, Reply | None]) -> None:
+        tried.append(replies)
         raise broken
 
-    together = _Together(write, 2)
-    together.add("x", reply("x", 1.0))
-    assert written.wait(60)
-    together.add("y", None)
+    recording = Recording(to_disk)
+    recording.add("x", reply("x", 1.0))
     with pytest.raises(RegistryError) as caught:
-        together.end()
+        recording.write()
+    recording.write()  # as the end of the block does, while the error is on its way up
     assert caught.value is broken
+    assert tried == [{"x": reply("x", 1.0)}]
 
 
 def test_replies_that_come_together_are_written_down_together() -> None:
+    """Those that keep coming, and leave no time for it, at the latest when the first has waited for a while."""
+    now = [0.0]
     given: list[Mapping[str, Reply | None]] = []
-    together = _Together(given.append, 2)
-    together.add("x", reply("x", 1.0))
-    together.add("y", None)
-    together.end()
-    assert {silo: one for batch in given for silo, one in batch.items()} == {"x": reply("x", 1.0), "y": None}
-    alone = _Together(given.append, 1)
-    alone.add("z", None)
-    assert alone._timer is None  # nobody else is waited for, so nothing needs to be written before the end
-    alone.end()
-    assert given[-1] == {"z": None}
+    recording = Recording(given.append, lambda: now[0])
+    recording.add("x", reply("x", 1.0))
+    recording.add("y", None)
+    assert given == []
+    now[0] = 0.2
+    recording.add("z", reply("z", 2.0))
+    assert given == [{"x": reply("x", 1.0), "y": None, "z": reply("z", 2.0)}]
+    recording.add("w", None)
+    recording.write()
+    assert given[1:] == [{"w": None}]

@@ -51,7 +51,7 @@ def test_replies_come_as_they_are_ready_and_the_deadline_ends_the_wait(transport
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_time_of_waiting_may_be_used(transport, apart):
-    """Once, by the thread that waits, while all silos work; also where they are reached in several ways."""
+    """By the thread that waits, while all silos work; also where they are reached in several ways."""
     began, go = threading.Semaphore(0), threading.Event()
     asked = {"a": task("a"), "b": task("b")}
 
@@ -62,14 +62,36 @@ def test_the_time_of_waiting_may_be_used(transport, apart):
 
     def meanwhile():
         used.append(threading.current_thread())
-        for _ in asked:
+        for _ in asked if len(used) == 1 else ():  # called again where the answers take a moment
             assert began.acquire(timeout=WAIT_S)
         go.set()
 
     used = []
     every = Together([transport({"a": slow}), transport({"b": slow})]) if apart else transport({"a": slow, "b": slow})
     assert names(list(every.ask(asked, WAIT_S, meanwhile))) == ["a", "b"]
-    assert used == [threading.current_thread()]
+    assert set(used) == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_time_of_waiting_may_be_used_again_when_nothing_comes_for_a_moment(transport, apart):
+    """Not over and over: after each reply once more."""
+    go = threading.Event()
+
+    def slow(one):
+        assert go.wait(WAIT_S)
+        return echo(one)
+
+    def meanwhile():
+        used.append(names(came))
+        if came:
+            go.set()
+
+    used, came = [], []
+    every = Together([transport({"a": echo}), transport({"b": slow})]) if apart else transport({"a": echo, "b": slow})
+    for reply in every.ask({"a": task("a"), "b": task("b")}, WAIT_S, meanwhile):
+        came.append(reply)
+    assert names(came) == ["a", "b"]
+    assert used in ([[], ["a"]], [[], [], ["a"]])
 
 
 def test_an_unknown_silo_is_told_before_anybody_is_asked(transport):

@@ -84,7 +84,7 @@ class Coordinator:
             kind: of the task.
             only: fewer silos.
             each: by silo fields that differ.
-            meanwhile: what there is to do while silos answer; a transport may leave it out.
+            meanwhile: what there is to do while silos work; it may be left out, or called again.
             fields: of the task: ``state``, ``payload`` ...
 
         Returns:
@@ -147,14 +147,20 @@ class Coordinator:
     ) -> None:
         """Ask, and have every reply and every silence on disk before any of them counts."""
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
-        with self.journal.recording(self.run_id, round_, kind, len(tasks)) as record:
-            for reply in self.transport.ask(tasks, self.plan.options.timeout, meanwhile):
+        with self.journal.recording(self.run_id, round_, kind) as recording:
+
+            def waiting() -> None:
+                recording.write()
+                if meanwhile is not None:
+                    meanwhile()
+
+            for reply in self.transport.ask(tasks, self.plan.options.timeout, waiting):
                 if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
-                    record(reply.silo, reply)
+                    recording.add(reply.silo, reply)
                     known[reply.silo] = reply
             for silo in tasks:
                 if silo not in known:
-                    record(silo, None)
+                    recording.add(silo, None)
                     known[silo] = None
 
     def end(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from hanse.errors import FederationError, RegistryError, nearest
 from hanse.messages import Reply, decode, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
-__all__ = ["Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
+__all__ = ["Journal", "Received", "Recording", "Run", "SiloRecord", "now", "shapes_of"]
 
-_MOMENT_S: Final = 0.01
-"""So long a reply may wait for others, to be written down with them."""
+_LONGEST_S: Final = 0.1
+"""So long a reply may wait for others that keep coming, to be written down with them."""
 
 
 @dataclass(frozen=True)
@@ -176,28 +176,19 @@ class Journal:
         return self._database.often()
 
     @contextlib.contextmanager
-    def recording(
-        self, run_id: str, round_: int, kind: str, silos: int
-    ) -> Iterator[Callable[[str, Reply | None], None]]:
+    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Recording]:
         """Write the replies of a round down while it goes on; all of them are on disk when the block ends.
-
-        Those that come within a moment are written together: a commit costs the same for one as for many. A reply that
-        was cut off before its commit is asked for again; the silo repeats it from its ledger.
 
         Args:
             run_id: of the run.
             round_: which one.
             kind: of its tasks.
-            silos: how many were asked.
-
-        Yields:
-            takes a silo and its reply, or None where it kept silent until the deadline.
         """
-        together = _Together(lambda replies: self._record(run_id, round_, kind, replies), silos)
+        recording = Recording(lambda replies: self._record(run_id, round_, kind, replies))
         try:
-            yield together.add
+            yield recording
         finally:
-            together.end()
+            recording.write()
 
     def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
         """One transaction."""
@@ -268,52 +259,38 @@ class Journal:
         ]
 
 
-class _Together:
-    """Hands on what comes within a moment at once; thread-safe.
+class Recording:
+    """The replies of a round on their way to the disk; those that come together are written together.
+
+    A commit costs the same for one as for many. A reply that was cut off before its commit is asked for again; the silo
+    repeats it from its ledger.
 
     Args:
-        write: takes the replies by silo.
-        silos: how many will come.
+        to_disk: takes replies by silo.
+        clock: in seconds.
     """
 
-    def __init__(self, write: Callable[[Mapping[str, Reply | None]], None], silos: int) -> None:
-        self._write = write
-        self._open = silos
-        self._lock = threading.Lock()
+    def __init__(
+        self, to_disk: Callable[[Mapping[str, Reply | None]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._to_disk = to_disk
+        self._clock = clock
         self._waiting: dict[str, Reply | None] = {}
-        self._timer: threading.Timer | None = None
-        self._error: BaseException | None = None
+        self._since = 0.0
 
     def add(self, silo_name: str, reply: Reply | None) -> None:
-        """One more; it is handed on within a moment, or when all have come."""
-        with self._lock:
-            self._waiting[silo_name] = reply
-            self._open -= 1
-            if self._timer is None and self._open > 0:
-                self._timer = threading.Timer(_MOMENT_S, self._in_time)
-                self._timer.start()
+        """Take a silo's reply, or None where it kept silent until the deadline; written in a while at the latest."""
+        if not self._waiting:
+            self._since = self._clock()
+        self._waiting[silo_name] = reply
+        if self._clock() > self._since + _LONGEST_S:
+            self.write()
 
-    def _in_time(self) -> None:
-        with self._lock:
-            self._timer = None
-            try:
-                self._flush()
-            except BaseException as error:  # noqa: BLE001  # it is raised at the end, where somebody waits
-                self._error = error
-
-    def _flush(self) -> None:
+    def write(self) -> None:
+        """Write what has come so far; raises what went wrong with it."""
         replies, self._waiting = self._waiting, {}
         if replies:
-            self._write(replies)
-
-    def end(self) -> None:
-        """Hand on what is left; raises what went wrong with any."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._error is not None:
-                raise self._error
-            self._flush()
+            self._to_disk(replies)
 
 
 def shapes_of(reply: Reply) -> str:

@@ -158,21 +158,22 @@ class Asked:
         functions = [a.function for a in observation.aggregates.values() for _ in a.expressions]
         functions += ["sum"] * (len(values) - len(functions))
         names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
+        largest_of = {f"largest{i}": i for i in squares}
         rows, by, whole = e.layered(self.view, observation.let), ["cell"], {}
         if observation.cell is None:
             by, whole = [], {"cell": e.integer(0)}
         else:
             rows = e.select_over(rows, {"cell": e.coalesce(observation.cell, e.integer(_NO_CELL))})
+        sums = {name: e.group_of(f, x) for name, f, x in zip(names, functions, values, strict=True)}
         if self.snapshot.one_row_each:
-            owed = e.select(rows, {**_columns(by), **dict(zip(names, values, strict=True))})
-            n, totals = count, functions
-        else:
-            parts = {name: e.group_of(f, x) for name, f, x in zip(names, functions, values, strict=True)}
-            owed = e.select(rows, {"n": count, **parts}, _columns([*by, "customer"]).values())
-            n, totals = e.group_of("sum", e.column("n")), ["sum"] * len(names)
-        sums = {name: e.group_of(f, e.column(name)) for name, f in zip(names, totals, strict=True)}
-        largest = {f"largest{i}": e.group_of("max", e.column(names[i])) for i in squares}
-        told = {**whole, "n": n, "customers": count.copy(), **sums, **largest}
+            largest = {name: e.group_of("max", values[i].copy()) for name, i in largest_of.items()}
+            told = {**whole, "n": count, "customers": count.copy(), **sums, **largest}
+            return e.select(rows, told, _columns(by).values())
+        owed = e.select(rows, {"n": count, **sums}, _columns([*by, "customer"]).values())
+        totals = {name: e.group_of("sum", e.column(name)) for name in names}
+        largest = {name: e.group_of("max", e.column(names[i])) for name, i in largest_of.items()}
+        n = e.group_of("sum", e.column("n"))
+        told = {**whole, "n": n, "customers": count.copy(), **totals, **largest}
         return e.select(e.derived(owed), told, _columns(by).values())
 
     @cached_property

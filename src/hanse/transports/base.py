@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from hanse.errors import HanseError
 from hanse.messages import Reply, Task, task_hash
 
-__all__ = ["Answer", "Transport", "answered", "failed", "fits"]
+__all__ = ["Answer", "Transport", "answered", "failed", "fits", "handed_on"]
+
+T = TypeVar("T")
 
 Answer = Callable[[Task], Reply]
 """A silo's agent, as a transport sees it: thread-safe, and giving the same answer to the same task hash."""
@@ -29,8 +33,8 @@ class Transport(Protocol):
         Args:
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
-            meanwhile: called once at the most, by the thread that waits, when all tasks are, or soon will be, on their
-                way.
+            meanwhile: what there is to do while silos work: called by the thread that waits, when all tasks are, or
+                soon will be, on their way, and again when no reply has come for a moment; once after each reply.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller
@@ -44,6 +48,35 @@ class Transport(Protocol):
     def close(self) -> None:
         """Let go of connections and threads; what is on its way is dropped."""
         ...
+
+
+_MOMENT_S: Final = 0.02
+
+
+def handed_on(
+    came: queue.SimpleQueue[T], deadline: float | None, meanwhile: Callable[[], object] | None
+) -> Iterator[T]:
+    """What comes out of a queue until a deadline; when nothing has come for a moment, ``meanwhile`` is called.
+
+    Args:
+        came: filled by other threads.
+        deadline: on the monotonic clock; None waits for ever.
+        meanwhile: called once between two that come; None has nothing to do.
+    """
+    quiet = False
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        last = quiet or meanwhile is None or (left is not None and left <= _MOMENT_S)
+        try:
+            one = came.get(timeout=left if last else _MOMENT_S)
+        except queue.Empty:
+            if last or meanwhile is None:
+                return
+            quiet = True
+            meanwhile()
+        else:
+            yield one
+            quiet = False
 
 
 def failed(task: Task, message: str) -> Reply:

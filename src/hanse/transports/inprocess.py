@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import sys
 import time
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hanse.errors import UsageError, nearest
 from hanse.messages import Reply, Task
-from hanse.transports.base import Answer, answered
+from hanse.transports.base import Answer, answered, handed_on
 
 __all__ = ["InProcess"]
 
@@ -71,11 +72,7 @@ class InProcess:
             self._pool.submit(self._answer, self._agents[silo], task, replies)
         if meanwhile is not None:
             meanwhile()
-        for _ in tasks:
-            try:
-                yield replies.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                return
+        yield from itertools.islice(handed_on(replies, deadline, meanwhile), len(tasks))
 
     def _answer(self, agent: Answer, task: Task, replies: queue.SimpleQueue[Reply]) -> None:
         replies.put(answered(agent, task, self._say))

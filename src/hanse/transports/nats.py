@@ -21,7 +21,7 @@ from typing import Final
 
 from hanse.errors import EnvelopeError, HanseError, TransportError, UsageError, nearest
 from hanse.messages import Reply, Task, decode, encode, task_hash
-from hanse.transports.base import fits
+from hanse.transports.base import fits, handed_on
 from hanse.transports.envelope import Label, Replays, check_size, open_sealed, seal
 from hanse.transports.keys import Keyring
 from hanse.transports.link import Diagnostics, Link, Message, run_loop
@@ -153,22 +153,21 @@ class Nats:
         loop = self._started()
         loop.call_soon_threadsafe(self._open, exchange)
         try:
-            while left:
-                got = exchange.replies.get(timeout=max(0.0, deadline - time.monotonic()))
+            for got in handed_on(exchange.replies, deadline, meanwhile):
                 if isinstance(got, TransportError):
                     raise got
-                if got is None:
-                    if meanwhile is not None:
-                        meanwhile()
-                    continue
-                left -= 1
-                yield got
-        except queue.Empty:
+                if got is not None:
+                    left -= 1
+                    yield got
+                    if not left:
+                        return
+                elif meanwhile is not None:
+                    meanwhile()
             if not exchange.reached:
                 raise TransportError(
                     f"the broker at {self._settings.connection.server} was not reached within {timeout_s:g} s: is it "
                     "running (nats-server -c .../broker/nats.conf), and is the address right?"
-                ) from None
+                )
         finally:
             if self._loop is loop:
                 loop.call_soon_threadsafe(self._shut, exchange)

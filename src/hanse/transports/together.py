@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hanse.errors import HanseError
 from hanse.messages import Reply, Task
-from hanse.transports.base import Transport
+from hanse.transports.base import Transport, handed_on
 
 __all__ = ["Together"]
 
@@ -55,14 +55,15 @@ class Together:
         if meanwhile is not None:
             meanwhile()
         open_ = len(parts)
-        while open_:
-            reply = replies.get()
+        for reply in handed_on(replies, None, meanwhile):
             if isinstance(reply, HanseError):
                 raise reply
-            if reply is None:
-                open_ -= 1
-            else:
+            if reply is not None:
                 yield reply
+                continue
+            open_ -= 1
+            if not open_:
+                return
 
     def close(self) -> None:
         """Close them all."""
