@@ -74,6 +74,23 @@ def test_json_keeps_a_value(value: Any, kind: pa.DataType, shown: Any) -> None:
     assert type(found) is type(shown)
 
 
+FAR = 2_932_897  # days from 1970 to the year 10000
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (FAR, pa.date32(), "10000-01-01"),
+        (FAR * 86_400, pa.timestamp("s"), "10000-01-01 00:00:00"),
+        ([FAR, 0], pa.list_(pa.date32()), ["10000-01-01", "1970-01-01"]),
+        ({"a": [{"b": FAR}]}, pa.struct({"a": pa.list_(pa.struct({"b": pa.date32()}))}), {"a": [{"b": "10000-01-01"}]}),
+        ([("k", FAR)], pa.map_(pa.string(), pa.date32()), {"k": "10000-01-01"}),
+    ],
+)
+def test_a_day_that_python_does_not_know_is_shown(value: Any, kind: pa.DataType, shown: Any) -> None:
+    assert plain(value, kind) == shown
+
+
 def test_a_dictionary_column_shows_its_values() -> None:
     batch = pa.record_batch({"x": pa.array(["a", None, "a"]).dictionary_encode()})
     assert plain_columns(batch) == [["a", None, "a"]]

@@ -12,7 +12,7 @@ import pytest
 
 import hanse
 from hanse import dbapi
-from hanse.errors import BindError, EngineError, ModelNotFoundError, UsageError
+from hanse.errors import BindError, DataError, EngineError, ModelNotFoundError, UsageError
 
 LATE = "SELECT 9223372036854775807 - 200000 + id AS big FROM range(300000) t(id)"
 
@@ -25,6 +25,15 @@ def test_an_error_late_in_a_result_is_its_readers_and_stops_nobody_else() -> Non
             with pytest.raises(EngineError, match="Overflow"):
                 list(result.stream)
         assert session.sql("SELECT x FROM after").fetchall() == [(1,)]
+
+
+def test_a_day_that_python_does_not_know_is_an_error_with_a_way_out() -> None:
+    query = "SELECT DATE '10000-01-01' AS far"
+    with hanse.connect() as session:
+        with pytest.raises(DataError, match=r"column far .*the years 1 to 9999: CAST\(far AS STRING\).*arrow\(\)"):
+            session.sql(query).fetchall()
+        assert session.sql(query).arrow()["far"].cast("string").to_pylist() == ["10000-01-01"]
+        assert session.sql("SELECT CAST(DATE '10000-01-01' AS STRING) AS far").fetchall() == [("10000-01-01",)]
 
 
 class Word(str, enum.Enum):  # noqa: UP042  # StrEnum writes itself as its text

@@ -11,7 +11,7 @@ import datetime
 import decimal
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,10 +28,32 @@ def plain_columns(batch: pa.RecordBatch) -> list[list[Any]]:
     """A batch's columns as lists of values that JSON can hold."""
     columns = []
     for column in batch.columns:
-        values = _microseconds(column).to_pylist()
+        values = _values(_microseconds(column))
         convert = converter(column.type)
         columns.append(values if convert is None else [None if v is None else convert(v) for v in values])
     return columns
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """As Python has them; dates and times beyond the years 1 to 9999, which it has not, as texts."""
+    try:
+        return cast("list[Any]", column.to_pylist())
+    except OverflowError:
+        return cast("list[Any]", column.cast(_as_texts(column.type)).to_pylist())
+
+
+def _as_texts(kind: pa.DataType) -> pa.DataType:
+    """A type with texts for its dates and times."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_map(kind):
+        return pa.map_(_as_texts(kind.key_type), _as_texts(kind.item_type))
+    if types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _as_texts(field.type)) for field in kind])
+    if types.is_list(kind) or types.is_large_list(kind):
+        return pa.list_(_as_texts(kind.value_type))
+    return pa.string() if types.is_date(kind) or types.is_timestamp(kind) else kind
 
 
 def json_bytes(value: Any) -> bytes:

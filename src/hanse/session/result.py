@@ -6,9 +6,9 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from hanse.errors import CancelledError, HanseError, UsageError
+from hanse.errors import CancelledError, DataError, HanseError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,9 +155,13 @@ class Result:
         return list(self)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """The rows as tuples, batch by batch."""
+        """The rows as tuples, batch by batch.
+
+        Raises:
+            DataError: a date or time that Python cannot hold.
+        """
         for batch in self.reader():
-            columns = [column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns]
+            columns = map(_values, batch.schema.names, batch.columns)
             yield from zip(*columns, strict=True)
 
     def df(self) -> pd.DataFrame:
@@ -206,6 +210,16 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<Result {self.statement} {self.kind}: {', '.join(self.columns)}>"
+
+
+def _values(name: str, column: pa.Array) -> list[Any]:
+    try:
+        return cast("list[Any]", column.to_pylist(maps_as_pydicts="lossy"))
+    except OverflowError:
+        raise DataError(
+            f"column {name} holds a date or time that Python cannot hold, which knows the years 1 to 9999: "
+            f"CAST({name} AS STRING) in the SELECT, or take arrow()"
+        ) from None
 
 
 class Facts:

@@ -142,7 +142,7 @@ class Planner(msgspec.Struct):
             function.replace(exp.to_identifier(name))
             expansions[name] = expansion
             catalog.generated[name] = expansion.columns
-        rendered = render(tree, catalog, self.engine.dialect)
+        rendered = render(tree, catalog, self.engine.dialect, warnings.append)
         if expansions:
             put_in = rendered.transform(lambda node: _put_in(node, expansions), copy=False)
             assert isinstance(put_in, exp.Query)  # only tables in it change

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from sqlglot import exp
 
 from hanse.sql.nodes import position_of
+from hanse.sql.rendering.notes import cast_of
+from hanse.sql.rendering.types import Type
 
-__all__ = ["cross_join_warnings"]
+__all__ = ["cross_join_warnings", "lost_text_warnings"]
+
+_DAY: Final = re.compile(r"\s*[+-]?(\d{4,})(?:-(\d\d?)(?:-(\d\d?)(?:[ T].*)?)?)?\s*", re.DOTALL)
+_TIME: Final = re.compile(r"\s*T?\d\d?:.*", re.DOTALL)
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[df]?|inf(?:inity)?|nan)\s*", re.IGNORECASE)
+_LONGEST: Final = 40
+_CURES: Final = {
+    "date": "write a date, such as '2011-10-01'",
+    "timestamp": "write a timestamp, such as '2011-10-01 12:30:00'",
+}
+
+
+def lost_text_warnings(rendered: exp.Query) -> Iterator[str]:
+    """Texts that stand where a date, a timestamp or a number is wanted, and are none: as in Spark they are NULL.
+
+    Args:
+        rendered: the script's tree, with the casts noted on it that nobody wrote.
+    """
+    told: set[str] = set()
+    for literal in rendered.find_all(exp.Literal):
+        wanted = cast_of(literal) if literal.is_string else None
+        if wanted is None or _can_be(literal.name, wanted):
+            continue
+        place = position_of(literal)
+        where = f" at {place}" if place else ""
+        text = literal.name if len(literal.name) <= _LONGEST else literal.name[:_LONGEST] + "..."
+        cure = _CURES.get(wanted.kind, "write a number")
+        warning = f"the text '{text}'{where} is no {wanted}, which is wanted there, so it counts as NULL: {cure}"
+        if warning not in told:
+            told.add(warning)
+            yield warning
+
+
+def _can_be(text: str, wanted: Type) -> bool:
+    """False where a text is surely no value of a type."""
+    if wanted.is_numeric:
+        return _NUMBER.fullmatch(text) is not None
+    if wanted.kind not in ("date", "timestamp"):
+        return True
+    found = _DAY.fullmatch(text)
+    if found is None:
+        return wanted.kind == "timestamp" and _TIME.fullmatch(text) is not None
+    year, month, day = (int(part or 1) for part in found.groups())
+    try:
+        datetime.date(year if year in range(1, 10_000) else 2000, month, day)
+    except ValueError:
+        return False
+    return True
 
 
 def cross_join_warnings(tree: exp.Query) -> Iterator[str]:

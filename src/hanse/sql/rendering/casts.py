@@ -26,8 +26,13 @@ __all__ = ["cast_value", "coerce", "to_boolean"]
 _BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 _PLAIN_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 _PLAIN_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$")
-_INTEGER_TEXT = r"nullif(regexp_extract(trim({0}), '^([+-]?\d+)(\.\d*)?$', 1), '')"
+_ZERO_BEFORE = r"regexp_replace(trim({0}), '^([+-]?)\.', '\10.')"
+_INTEGER_TEXT = rf"nullif(regexp_extract({_ZERO_BEFORE}, '^([+-]?\d+)(\.\d*)?$', 1), '')"
 _FULL_DATE = r"regexp_replace(regexp_replace(trim({0}), '^(\d\d\d\d)$', '\1-01'), '^(\d\d\d\d-\d\d?)$', '\1-01')"
+_DAY_TEXT = rf"regexp_extract({_FULL_DATE}, '^\+?(\d{{4,7}}-\d\d?-\d\d?)([ T].*)?$', 1)"
+_TIME_TEXT = rf"regexp_replace(regexp_extract({_FULL_DATE}, '^\+?(\d{{4,6}}-.*)$', 1), '([ T]\d\d?)$', '\1:00')"
+_DECIMAL_TEXT = "CASE WHEN NOT contains({0}, '_') THEN trim({0}) END"  # DuckDB reads 1_000
+_REAL_TEXT = r"CASE WHEN NOT contains({0}, '_') THEN regexp_replace(trim({0}), '([\d.])[dDfF]$', '\1') END"
 
 _DIGITS = "rtrim(ltrim(replace(regexp_replace(CAST(abs({0}) AS VARCHAR), 'e.*$', ''), '.', ''), '0'), '0')"
 _EXPONENT = "CAST(floor(log10(abs({0}))) AS INTEGER)"
@@ -136,16 +141,16 @@ def _from_string(value: Value, target: Type, ansi_try: bool) -> exp.Expression |
     if target.kind == "date":
         if literal and _PLAIN_DATE.match(literal):
             return cast_to(sql, DATE, safe=not _is_date(literal))
-        return duck(rf"TRY_CAST(regexp_extract({_FULL_DATE}, '^(\d+-\d\d?-\d\d?)([ T].*)?$', 1) AS DATE)", sql)
+        return duck(f"TRY_CAST({_DAY_TEXT} AS DATE)", sql)
     if target.kind == "timestamp":
         if literal and (_PLAIN_DATE.match(literal) or _PLAIN_TIMESTAMP.match(literal)):
             return cast_to(sql, TIMESTAMP, safe=not _is_date(literal[:10]) or len(literal) > 10)
-        return duck(f"timezone('UTC', TRY_CAST({_FULL_DATE} AS TIMESTAMP WITH TIME ZONE))", sql)
+        return duck(f"timezone('UTC', TRY_CAST({_TIME_TEXT} AS TIMESTAMP WITH TIME ZONE))", sql)
     if target.is_integral:
         pattern = r"nullif(regexp_extract(trim({0}), '^([+-]?\d+)$', 1), '')" if ansi_try else _INTEGER_TEXT
         return cast_to(duck(pattern, sql), target, safe=True)
     if target.is_numeric:
-        return cast_to(duck("trim({0})", sql), target, safe=True)
+        return cast_to(duck(_DECIMAL_TEXT if target.kind == "decimal" else _REAL_TEXT, sql), target, safe=True)
     if target.kind == "boolean":
         return duck("CASE WHEN lower(trim({0})) IN ('t', 'true', 'y', 'yes', '1') THEN TRUE "
                     "WHEN lower(trim({0})) IN ('f', 'false', 'n', 'no', '0') THEN FALSE END", sql)  # fmt: skip

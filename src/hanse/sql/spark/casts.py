@@ -11,7 +11,7 @@ from hanse.sql.spark.texts import cast_as, quoted, spark
 __all__ = ["implied", "written_cast"]
 
 _BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
-_WHOLE = r"regexp_extract(trim({0}), '^([+-]?\\d+)(\\.\\d*)?$', 1)"
+_WHOLE = r"regexp_extract(regexp_replace(trim({0}), '^([+-]?)\\.', '$10.'), '^([+-]?\\d+)(\\.\\d*)?$', 1)"
 
 
 def implied(sql: exp.Expr, source: Type, target: Type) -> exp.Expr:
