@@ -632,6 +632,16 @@ def test_import_of_a_broken_model(shop: hanse.Session, tmp_path: Path, path: tup
     refused(shop, "IMPORT MODEL bad FROM $f", errors.ArtifactError, f=str(file))
 
 
+def test_import_of_a_model_of_an_older_hanse(shop: hanse.Session, tmp_path: Path) -> None:
+    """Its splits are written otherwise, and read as they are now they would label rows wrongly."""
+    file = tmp_path / "m.json"
+    shop.sql("EXPORT MODEL m TO $f", {"f": str(file)})
+    data = json.loads(file.read_text())
+    del data["model"]["origin"]
+    file.write_text(json.dumps({**data, "schema_version": 2}))
+    refused(shop, "IMPORT MODEL bad FROM $f", errors.ArtifactError, "an older Hanse: train it again", f=str(file))
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_import_of_numbers_that_are_not_finite(shop: hanse.Session, tmp_path: Path, number: str) -> None:
     file = tmp_path / "m.json"

@@ -88,6 +88,8 @@ class BisectingModel:
         Raises:
             ArtifactError: a field is missing or wrong.
         """
+        if "origin" not in data:
+            raise ArtifactError("bisecting_kmeans model: it has no origin, as those of an older Hanse: train it again")
         try:
             features = tuple(str(f) for f in data["features"])
             clusters = tuple(cluster_from_json(c, len(features)) for c in data["clusters"])
