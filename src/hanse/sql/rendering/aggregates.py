@@ -152,6 +152,18 @@ def _double(name: str) -> Builder:
     return build
 
 
+def _of_pairs(name: str, *spreads: str) -> Builder:
+    """An aggregate of pairs of doubles: NULL where they do not spread, which DuckDB makes NaN."""
+
+    def build(call: Call) -> Value:
+        pair = [coerce(_number(call, i), DOUBLE, call.node).sql for i in range(2)]
+        found = [aggregate_call(each, *pair, distinct=call.distinct) for each in (name, *spreads)]
+        none = " OR ".join(f"{{{i}}} = 0" for i in range(1, len(found)))
+        return Value(duck(f"CASE WHEN {none} THEN NULL ELSE {{0}} END", *found), DOUBLE)
+
+    return build
+
+
 def _skewness(call: Call) -> Value:
     """The population's skewness, from DuckDB's, which corrects for the sample."""
     x = coerce(_number(call), DOUBLE, call.node).sql
@@ -320,10 +332,10 @@ AGGREGATES: dict[str, Function] = {
     "var_pop": aggregate_function(1, 1, _double("var_pop"), distinct=True),
     "covar_pop": aggregate_function(2, 2, _double("covar_pop")),
     "covar_samp": aggregate_function(2, 2, _double("covar_samp")),
-    "corr": aggregate_function(2, 2, _double("corr")),
+    "corr": aggregate_function(2, 2, _of_pairs("corr", "regr_sxx", "regr_syy")),
     "skewness": aggregate_function(1, 1, _skewness),
     "kurtosis": aggregate_function(1, 1, _kurtosis),
-    "regr_slope": aggregate_function(2, 2, _double("regr_slope")),
+    "regr_slope": aggregate_function(2, 2, _of_pairs("regr_slope", "regr_sxx")),
     "regr_intercept": aggregate_function(2, 2, _double("regr_intercept")),
     "regr_r2": aggregate_function(2, 2, _double("regr_r2")),
     "collect_list": aggregate_function(1, 1, _collect, distinct=True),

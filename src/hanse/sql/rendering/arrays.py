@@ -226,8 +226,13 @@ def _join(call: Call) -> Value:
         listed = duck_once("list_transform({0}, lambda _e: coalesce(_e, {1}))", value.sql, missing)
     else:
         listed = duck_once("list_filter({0}, lambda _e: _e IS NOT NULL)", value.sql)
-    return Value(duck_once("CASE WHEN {0} IS NOT NULL THEN coalesce(array_to_string({1}, {2}), '') END",
-                      value.sql, listed, separator), STRING)  # fmt: skip
+    known = "{0} IS NOT NULL AND {2} IS NOT NULL" + (" AND {3} IS NOT NULL" if len(call) > 2 else "")
+    asked = [call.as_type(2, STRING).sql] if len(call) > 2 else []
+    text = "array_to_string({1}, {2})"
+    if call.as_type(1, STRING).literal is None:  # DuckDB wants its separator written out
+        text = "CASE WHEN len({1}) > 0 THEN list_reduce({1}, lambda _a, _b: _a || {2} || _b) END"
+    joined = duck_once(f"CASE WHEN {known} THEN coalesce({text}, '') END", value.sql, listed, separator, *asked)
+    return Value(joined, STRING)
 
 
 def _flatten(call: Call) -> Value:
@@ -269,13 +274,25 @@ def _sequence(call: Call) -> Value:
     return Value(sql if type_ == BIGINT else cast_to(sql, array(type_)), array(type_))
 
 
+_MONTHLY = (
+    "list_filter(list_transform(range(0, 2 + abs(datediff('day', {0}, {1})) // "
+    "greatest(1, abs(datediff('day', {0}, {0} + {2})) - 3)), lambda _i: {0} + {2} * _i), "
+    "lambda _t: CASE WHEN {0} + {2} >= {0} THEN _t <= {1} ELSE _t >= {1} END)"
+)
+"""Each date is so many steps after the first: one step after the other would stay on the 29th after a February."""
+
+
 def _dates(call: Call, start: Value, stop: Value) -> Value:
     type_ = DATE if start.type == stop.type == DATE else TIMESTAMP
-    step = call.value(2).sql if len(call) > 2 else duck("to_days(1)")
+    ends = start.sql, stop.sql
+    step = call.value(2).sql if len(call) > 2 else duck("to_days(CASE WHEN {0} <= {1} THEN 1 ELSE -1 END)", *ends)
     if len(call) > 2 and not call.value(2).type.is_interval:
         raise misfit(call.nodes[2], "a step that is not an interval", "write INTERVAL 1 DAY")
     sides = coerce(start, TIMESTAMP, call.node).sql, coerce(stop, TIMESTAMP, call.node).sql
-    sql = duck("generate_series({0}, {1}, {2})", *sides, step)
+    if len(call) > 2 and call.value(2).type.kind != "interval_days":
+        sql = duck_once(_MONTHLY, *sides, step)
+    else:
+        sql = duck("generate_series({0}, {1}, {2})", *sides, step)
     return Value(cast_to(sql, array(DATE)) if type_ == DATE else sql, array(type_))
 
 

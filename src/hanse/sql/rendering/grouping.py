@@ -10,6 +10,7 @@ from hanse.errors import BindError
 from hanse.sql.nodes import position_of
 from hanse.sql.rendering.expressions import bind, shown
 from hanse.sql.rendering.scope import Scope
+from hanse.sql.rendering.templates import duck
 from hanse.sql.rendering.values import Value, misfit, unsupported
 from hanse.sql.rendering.windows import is_marked
 
@@ -43,6 +44,8 @@ def render_group(node: exp.Select, tree: exp.Select, scope: Scope, output: Outpu
         rendered.set("expressions", [key.copy() for key in keys])
     else:
         expressions = terms(group.expressions)
+        if group.args.get("grouping_sets"):  # GROUP BY a, b GROUPING SETS ((a), ()): the sets say it all
+            expressions = []
         for name, class_ in (("rollup", exp.Rollup), ("cube", exp.Cube)):
             for item in group.args.get(name) or ():
                 inner = terms(item.expressions) if item.expressions else expressions
@@ -54,6 +57,8 @@ def render_group(node: exp.Select, tree: exp.Select, scope: Scope, output: Outpu
         rendered.set("expressions", expressions)
     if rendered.expressions:
         tree.set("group", rendered)
+    if any(isinstance(one, (exp.Rollup, exp.Cube, exp.GroupingSets)) for one in rendered.expressions):
+        tree.set("having", exp.Having(this=duck("count(*) > 0")))  # of no rows, Spark makes no grand total either
     return found
 
 

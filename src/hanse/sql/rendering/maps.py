@@ -129,7 +129,7 @@ def _struct(call: Call) -> Value:
         values.append(settle(call.bind(inner, call.scope)))
         if isinstance(node, exp.Alias):
             names.append(node.alias)
-        elif isinstance(inner, (exp.Column, exp.Dot)):
+        elif isinstance(inner, (exp.Column, exp.Dot, exp.Identifier)):
             names.append(inner.name or inner.expression.name)
         else:
             names.append(f"col{index + 1}")

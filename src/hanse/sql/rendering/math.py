@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hanse.sql.rendering.call import Call, Function, plain
-from hanse.sql.rendering.casts import coerce
+from hanse.sql.rendering.casts import cast_value, coerce
 from hanse.sql.rendering.operators import numeric
 from hanse.sql.rendering.templates import cast_to, duck
 from hanse.sql.rendering.types import BIGINT, DOUBLE, INT, STRING, common_types, decimal
@@ -40,7 +40,7 @@ def _whole(name: str) -> Function:
         if value.type.kind == "decimal":
             type_ = decimal(value.type.precision - value.type.scale + 1, 0)
             return Value(cast_to(duck(f"{name}({{0}})", value.sql), type_), type_)
-        return Value(cast_to(duck(f"{name}({{0}})", value.sql), BIGINT, safe=True), BIGINT)
+        return cast_value(Value(duck(f"{name}({{0}})", value.sql), DOUBLE), BIGINT, call.node)
 
     return Function(1, 2, build)
 
@@ -134,12 +134,14 @@ MATH: dict[str, Function] = {
     "sqrt": _double("CASE WHEN {0} < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt({0}) END"),
     "cbrt": _double("cbrt({0})"),
     "exp": _double("exp({0})"),
-    "expm1": _double("exp({0}) - 1"),
+    "expm1": _double("CASE WHEN abs({0}) < 1e-5 THEN {0} * (1 + {0} / 2 * (1 + {0} / 3)) ELSE exp({0}) - 1 END"),
     "ln": _double(_LN),
     "log": Function(1, 2, _log),
     "log2": _double("CASE WHEN {0} > 0 THEN log2({0}) END"),
     "log10": _double("CASE WHEN {0} > 0 THEN log10({0}) END"),
-    "log1p": _double("CASE WHEN {0} > -1 THEN ln(1 + {0}) END"),
+    "log1p": _double(
+        "CASE WHEN abs({0}) < 1e-5 THEN {0} * (1 - {0} * (0.5e0 - {0} / 3)) WHEN {0} > -1 THEN ln(1 + {0}) END"
+    ),
     "pow": Function(2, 2, _power),
     "power": Function(2, 2, _power),
     "sin": _double("sin({0})"),

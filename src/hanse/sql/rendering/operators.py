@@ -218,9 +218,9 @@ def _as_decimal(value: Value) -> Type:
 
 _LONG_QUOTIENT = (
     "TRY_CAST(TRY_CAST(round(({0} - {0} % nullif({1}, 0)) / nullif({1}, 0)) AS DECIMAL(38, 0)) AS {T}) "
-    "+ TRY_CAST(CAST({0} % nullif({1}, 0) AS DOUBLE) / {1} AS {T})"
+    "+ TRY_CAST(CAST(CAST({0} % nullif({1}, 0) AS DOUBLE) / {1} AS VARCHAR) AS {T})"
 )
-"""The whole part exactly, then what is left: a double has digits enough for each."""
+"""The whole part exactly, then what is left, as it is written: a double has digits enough, and no binary ones show."""
 
 
 def _decimal(symbol: str, left: Value, right: Value) -> Value:

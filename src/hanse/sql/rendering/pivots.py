@@ -10,7 +10,7 @@ from hanse.sql.rendering import operators
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.scope import Column, Relation, Scope, told_apart
 from hanse.sql.rendering.templates import cast_to, duck, identifier, text
-from hanse.sql.rendering.types import STRING, array, common_types
+from hanse.sql.rendering.types import NULL, STRING, array, common_types
 from hanse.sql.rendering.values import Value, misfit, settle, unsupported
 from hanse.sql.rendering.windows import apply_filter
 
@@ -74,7 +74,10 @@ def _choice(item: exp.Expr, keys: list[Value], scope: Scope, bind: Bind) -> tupl
     if len(parts) != len(keys):
         raise misfit(item, f"{len(parts)} values for {len(keys)} columns in PIVOT", "give as many")
     values = [settle(bind(part, scope)) for part in parts]
-    tests = [operators.compare(exp.EQ, key, value, item).sql for key, value in zip(keys, values, strict=True)]
+    tests = [
+        operators.compare(exp.NullSafeEQ if value.type == NULL else exp.EQ, key, value, item).sql
+        for key, value in zip(keys, values, strict=True)
+    ]
     test = tests[0]
     for other in tests[1:]:
         test = exp.And(this=test, expression=other)

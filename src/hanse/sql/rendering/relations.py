@@ -15,7 +15,7 @@ from hanse.sql.rendering.generators import generate, generator_of
 from hanse.sql.rendering.pivots import render_pivot
 from hanse.sql.rendering.scope import Column, Relation, Scope, told_apart
 from hanse.sql.rendering.templates import duck, identifier
-from hanse.sql.rendering.types import BIGINT, parse_type
+from hanse.sql.rendering.types import BIGINT, common_type, parse_type
 from hanse.sql.rendering.values import Value, misfit, unsupported
 
 __all__ = ["render_from"]
@@ -270,7 +270,9 @@ def _using(
             continue
         merged = b if side == "RIGHT" else a
         if side == "FULL":
-            merged = Value(duck("coalesce({0}, {1})", a.sql, b.sql), a.type)
+            type_ = common_type(a.type, b.type) or a.type
+            sides = (coerce(side, type_, node).sql for side in (a, b))
+            merged = Value(duck("coalesce({0}, {1})", *sides), type_)
         scope.merged[name.lower()] = merged
     if not semi:
         hidden = frozenset(name.lower() for name in names)

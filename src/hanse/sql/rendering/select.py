@@ -53,8 +53,8 @@ def render_select(
         tree.set("where", exp.Where(this=simplified(condition(node.args["where"].this, scope, "WHERE").sql)))
     output, sources = _projections(node, scope)
     groups = render_group(node, tree, scope, output)
-    scope.outputs = dict(scope.aliases)  # HAVING, QUALIFY and ORDER BY see these before the columns of FROM
-    conditions = _conditions(node, tree, scope, output)
+    conditions = _conditions(node, tree, scope, output, groups)
+    scope.outputs = dict(scope.aliases)  # ORDER BY sees these before the columns of FROM
     if node.args.get("distinct") is not None:
         if node.args["distinct"].args.get("on") is not None:
             raise unsupported(node.args["distinct"], "DISTINCT ON", "use QUALIFY row_number() OVER (...) = 1")
@@ -116,6 +116,9 @@ def _projections(node: exp.Select, scope: Scope) -> tuple[Output, list[exp.Expr]
         output.append((name, value))
         if names and name.lower() not in scope.aliases:
             scope.aliases[name.lower()] = value
+    if generators and _has_window([value.sql for _, value in output]):
+        what = "a window function beside a generator (explode, inline ...) in one SELECT"
+        raise unsupported(node, what, "put the generator into a subquery in FROM, or write LATERAL VIEW")
     scope.aggregates_allowed = scope.windows_allowed = False
     sources += node.expressions[-1:] * (len(output) - len(sources))
     return output, sources
@@ -159,8 +162,12 @@ def _has_window(expressions: list[exp.Expr]) -> bool:
     return any(sql.find(exp.Window) is not None for sql in expressions)
 
 
-def _conditions(node: exp.Select, tree: exp.Select, scope: Scope, output: Output) -> Sourced:
+def _conditions(
+    node: exp.Select, tree: exp.Select, scope: Scope, output: Output, groups: list[exp.Expr] | None
+) -> Sourced:
     found: Sourced = []
+    keys = [] if groups is None and scope.aggregated else groups
+    scope.outputs = {name: value for name, value in scope.aliases.items() if not _shadowed(name, scope, keys)}
     for key, class_ in (("having", exp.Having), ("qualify", exp.Qualify)):
         clause = node.args.get(key)
         if clause is None:
@@ -168,12 +175,20 @@ def _conditions(node: exp.Select, tree: exp.Select, scope: Scope, output: Output
         scope.clause = key.upper()
         scope.aggregates_allowed, scope.windows_allowed = True, key == "qualify"
         test = condition(clause.this, scope, key.upper()).sql
-        tree.set(key, class_(this=test))
+        already = tree.args.get(key)  # that there are rows: grouping sets ask for it
+        whole = test if already is None else exp.And(this=already.this, expression=exp.Paren(this=test))
+        tree.set(key, class_(this=whole))
         found.append((test, clause.this))
         if key == "qualify" and not _has_window([test, *(value.sql for _, value in output)]):
             raise misfit(clause, "QUALIFY without a window function", "use WHERE or HAVING")
     scope.aggregates_allowed = scope.windows_allowed = False
     return found
+
+
+def _shadowed(alias: str, scope: Scope, keys: list[exp.Expr] | None) -> bool:
+    """Whether HAVING and QUALIFY see a column of FROM by this name: where rows are grouped, one of the keys."""
+    columns = [value.sql for relation in scope.relations for value in relation.find(alias, bare=True)]
+    return bool(columns) if keys is None else any(column in keys for column in columns)
 
 
 def _order(node: exp.Select, tree: exp.Select, scope: Scope, output: Output) -> Sourced:

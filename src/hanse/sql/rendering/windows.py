@@ -90,6 +90,12 @@ def window_over(value: Value, node: exp.Expr, scope: Scope, bind: Bind) -> Value
         if found is None:
             raise misfit(alias, f"unknown window {alias.name}", "name it in WINDOW name AS (...)")
         definition = found
+        seen = {alias.name.lower()}
+        while (further := definition.args.get("alias")) is not None and further.name.lower() not in seen:
+            seen.add(further.name.lower())
+            if further.name.lower() not in root.windows:
+                raise misfit(further, f"unknown window {further.name}", "name it in WINDOW name AS (...)")
+            definition = root.windows[further.name.lower()]
     partition = [settle(bind(item, scope)).sql for item in definition.args.get("partition_by") or ()]
     order = definition.args.get("order")
     terms = order_terms(order, scope, bind)

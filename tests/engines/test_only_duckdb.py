@@ -1,0 +1,41 @@
+"""What Spark, on whose results the other statements are checked, itself does by its settings or its version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import hanse
+from hanse.errors import UnsupportedError
+
+ROWS = "(SELECT * FROM VALUES ('a', 1), ('a', 2), ('b', 4), (NULL, 6) AS t(p, v))"
+
+
+@pytest.fixture
+def embedded() -> Iterator[hanse.Session]:
+    with hanse.connect() as session:
+        yield session
+
+
+def test_ceiling_and_floor_of_far_numbers_stop_at_the_ends_of_bigint(embedded: hanse.Session) -> None:
+    query = (
+        "SELECT ceil(double('NaN')), floor(double('Infinity')), ceil(1e20D), floor(double('-Infinity')), floor(-1.5D)"
+    )
+    largest = 2**63 - 1
+    assert embedded.sql(query).fetchall() == [(0, largest, largest, -(2**63), -2)]
+
+
+def test_qualify_sees_a_column_of_from_before_an_alias(embedded: hanse.Session) -> None:
+    query = f"SELECT p, -v AS v FROM {ROWS} QUALIFY row_number() OVER (ORDER BY v) = 1"
+    assert embedded.sql(query).fetchall() == [("a", -1)]
+    query = f"SELECT p, row_number() OVER (ORDER BY v DESC) AS r FROM {ROWS} QUALIFY r = 1"
+    assert embedded.sql(query).fetchall() == [(None, 1)]
+
+
+def test_a_window_beside_a_generator_is_refused(embedded: hanse.Session) -> None:
+    """It would be computed before rows are multiplied."""
+    with pytest.raises(UnsupportedError, match=r"window function beside a generator .*subquery in FROM"):
+        embedded.sql(f"SELECT explode(array(v, v)) AS e, sum(v) OVER () AS s FROM {ROWS}")
+    query = f"SELECT e, sum(v) OVER () AS s FROM (SELECT v, explode(array(v, v)) AS e FROM {ROWS})"
+    assert {row[1] for row in embedded.sql(query).fetchall()} == {26}
