@@ -39,3 +39,23 @@ def test_a_window_beside_a_generator_is_refused(embedded: hanse.Session) -> None
         embedded.sql(f"SELECT explode(array(v, v)) AS e, sum(v) OVER () AS s FROM {ROWS}")
     query = f"SELECT e, sum(v) OVER () AS s FROM (SELECT v, explode(array(v, v)) AS e FROM {ROWS})"
     assert {row[1] for row in embedded.sql(query).fetchall()} == {26}
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "found"),
+    [
+        ("(1), (2), (3)", "('1'), ('2.0'), (' 3')", [(1,)]),
+        ("('2020-1-1'), ('2020-01-01')", "(date'2020-01-01')", [("2020-01-01",)]),
+        ("('1'), ('x')", "(1), (3)", [("1",)]),
+    ],
+)
+def test_texts_are_compared_as_texts_in_a_subquery(
+    embedded: hanse.Session, values: str, asked: str, found: list[tuple[object]]
+) -> None:
+    query = f"SELECT x FROM VALUES {values} AS a(x) WHERE x IN (SELECT y FROM VALUES {asked} AS b(y))"
+    assert embedded.sql(query).fetchall() == found
+
+
+def test_a_map_with_structs_as_keys_comes_as_pairs(embedded: hanse.Session) -> None:
+    ((found,),) = embedded.sql("SELECT map(named_struct('f', 1), 'x')").fetchall()
+    assert found == [({"f": 1}, "x")]

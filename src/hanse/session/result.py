@@ -215,6 +215,8 @@ class Result:
 def _values(name: str, column: pa.Array) -> list[Any]:
     try:
         return cast("list[Any]", column.to_pylist(maps_as_pydicts="lossy"))
+    except TypeError:  # structs as keys, which a dict cannot have: pairs
+        return cast("list[Any]", column.to_pylist())
     except OverflowError:
         raise DataError(
             f"column {name} holds a date or time that Python cannot hold, which knows the years 1 to 9999: "

@@ -10,7 +10,7 @@ from hanse.sql.rendering import operators
 from hanse.sql.rendering.call import Call, Function, plain
 from hanse.sql.rendering.casts import cast_value, coerce, to_boolean
 from hanse.sql.rendering.spark_types import CASTS
-from hanse.sql.rendering.templates import duck
+from hanse.sql.rendering.templates import cast_to, duck
 from hanse.sql.rendering.types import (
     BIGINT,
     BOOLEAN,
@@ -76,7 +76,17 @@ def _cast(type_: Type) -> Function:
 
 
 def _operator(symbol: str) -> Function:
-    return Function(2, 2, lambda call: operators.arithmetic(symbol, call.value(0), call.value(1), call.node))
+    """An operation that is NULL where it overflows."""
+
+    def build(call: Call) -> Value:
+        left, right = call.value(0), call.value(1)
+        value = operators.arithmetic(symbol, left, right, call.node)
+        if symbol not in "+-*" or not (left.type.is_integral and right.type.is_integral):
+            return value
+        wide = duck(f"CAST({{0}} AS HUGEINT) {symbol} CAST({{1}} AS HUGEINT)", left.sql, right.sql)
+        return Value(cast_to(wide, value.type, safe=True), value.type)
+
+    return Function(2, 2, build)
 
 
 def _shift(template: str) -> Function:

@@ -320,19 +320,18 @@ def in_list(node: exp.Expr, scope: Scope, bind: Bind) -> Value:
 
 
 def in_query(node: exp.Expr, subject: Value, query: Value) -> Value:
-    """``x IN (SELECT ...)``."""
-    target = comparison_type(subject.type, query.type)
+    """``x IN (SELECT ...)``; a text beside anything else is compared as a text."""
+    target = common_type(subject.type, query.type) or comparison_type(subject.type, query.type)
     if target is None:
         raise misfit(node, f"IN of {subject.type} over {query.type}", "cast one to the other's type")
-    inner = query.sql
-    if not (subject.type.is_numeric and query.type.is_numeric) and query.type != target:
+    inner, numbers = query.sql, subject.type.is_numeric and query.type.is_numeric
+    if not numbers and query.type != target:
         name = exp.to_identifier("_v")
         alias = exp.TableAlias(this=exp.to_identifier("_i"), columns=[name])
         subquery = exp.Subquery(this=inner.this, alias=alias)
         cast_column = coerce(Value(exp.Column(this=name.copy(), table=exp.to_identifier("_i")), query.type), target)
         inner = exp.Subquery(this=exp.Select(expressions=[cast_column.sql]).from_(subquery))
-        subject = coerce(subject, target, node)
-    elif not subject.type.is_numeric:
+    if not numbers:
         subject = coerce(subject, target, node)
     first = exp.Paren(this=subject.sql) if isinstance(subject.sql, (exp.Binary, exp.Not)) else subject.sql
     return Value(exp.In(this=first, query=inner), BOOLEAN)
