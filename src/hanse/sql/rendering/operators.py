@@ -338,15 +338,14 @@ def in_query(node: exp.Expr, subject: Value, query: Value) -> Value:
 
 
 def _like(node: exp.Expr, scope: Scope, bind: Bind, escape: exp.Expr | None) -> Value:
-    value = _positive_like(node, scope, bind, escape)
-    if not node.args.get("negate"):
+    many = isinstance(node.expression, (exp.Any, exp.All))
+    value = _like_many(node, scope, bind) if many else _positive_like(node, scope, bind, escape)
+    if many or not node.args.get("negate"):
         return value
     return Value(exp.Not(this=exp.Paren(this=value.sql)), BOOLEAN)
 
 
 def _positive_like(node: exp.Expr, scope: Scope, bind: Bind, escape: exp.Expr | None) -> Value:
-    if isinstance(node.expression, (exp.Any, exp.All)):
-        return _like_many(node, scope, bind)
     value = coerce(bind(node.this, scope), STRING, node)
     pattern = coerce(bind(node.expression, scope), STRING, node)
     operator = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
@@ -360,10 +359,13 @@ def _positive_like(node: exp.Expr, scope: Scope, bind: Bind, escape: exp.Expr | 
 
 
 def _like_many(node: exp.Expr, scope: Scope, bind: Bind) -> Value:
+    """``x NOT LIKE ALL (a, b)`` is ``x NOT LIKE a AND x NOT LIKE b``, and ANY joins the same terms with OR."""
     inner = node.expression.this
     patterns = inner.expressions if isinstance(inner, exp.Tuple) else [inner.unnest()]
     connector = exp.Or if isinstance(node.expression, exp.Any) else exp.And
-    terms = [_like(type(node)(this=node.this.copy(), expression=p.copy()), scope, bind, None).sql for p in patterns]
+    negate = node.args.get("negate")
+    single = [type(node)(this=node.this.copy(), expression=p.copy(), negate=negate) for p in patterns]
+    terms = [_like(term, scope, bind, None).sql for term in single]
     result = terms[0]
     for term in terms[1:]:
         result = connector(this=result, expression=term)
