@@ -11,6 +11,7 @@ from hanse.sql.rendering.templates import cast_to, duck
 from hanse.sql.rendering.types import (
     BIGINT,
     DATE,
+    INT,
     STRING,
     TIMESTAMP,
     Type,
@@ -24,15 +25,21 @@ from hanse.sql.rendering.values import Value, misfit, settle, unsupported
 __all__ = ["cast_value", "coerce", "to_boolean"]
 
 _BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
+_DIGITS_OF = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
 _PLAIN_DATE = re.compile(r"\d{4}-\d{2}-\d{2}$")
 _PLAIN_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$")
-_ZERO_BEFORE = r"regexp_replace(trim({0}), '^([+-]?)\.', '\10.')"
-_INTEGER_TEXT = rf"nullif(regexp_extract({_ZERO_BEFORE}, '^([+-]?\d+)(\.\d*)?$', 1), '')"
-_FULL_DATE = r"regexp_replace(regexp_replace(trim({0}), '^(\d\d\d\d)$', '\1-01'), '^(\d\d\d\d-\d\d?)$', '\1-01')"
-_DAY_TEXT = rf"regexp_extract({_FULL_DATE}, '^\+?(\d{{4,7}}-\d\d?-\d\d?)([ T].*)?$', 1)"
-_TIME_TEXT = rf"regexp_replace(regexp_extract({_FULL_DATE}, '^\+?(\d{{4,6}}-.*)$', 1), '([ T]\d\d?)$', '\1:00')"
-_DECIMAL_TEXT = "CASE WHEN NOT contains({0}, '_') THEN trim({0}) END"  # DuckDB reads 1_000
-_REAL_TEXT = r"CASE WHEN NOT contains({0}, '_') THEN regexp_replace(trim({0}), '([\d.])[dDfF]$', '\1') END"
+_BLANK = r"[\x00-\x20\x7f]*"  # what Spark trims: control characters, and no other space than this one
+_ZERO_BEFORE = rf"regexp_replace({{0}}, '^({_BLANK}[+-]?)\.', '\10.')"
+_INTEGER_TEXT = rf"nullif(regexp_extract({_ZERO_BEFORE}, '^{_BLANK}([+-]?\d+)(\.\d*)?{_BLANK}$', 1), '')"
+_WHOLE_TEXT = rf"nullif(regexp_extract({{0}}, '^{_BLANK}([+-]?\d+){_BLANK}$', 1), '')"
+_DAY_TEXT = rf"regexp_extract({{0}}, '^{_BLANK}\+?(\d{{4,7}}-\d\d?-\d\d?)([ T].*)?{_BLANK}$', 1)"
+_MONTH_TEXT = rf"regexp_extract({{0}}, '^{_BLANK}(\d\d\d\d(-\d\d?)?){_BLANK}$', 1)"
+_FIRST_TEXT = rf"regexp_replace({_MONTH_TEXT}, '^(\d\d\d\d)$', '\1-01') || '-01'"
+_MOMENT_TEXT = rf"regexp_extract({{0}}, '^{_BLANK}\+?(\d{{4,6}}-\d\d?-.*?){_BLANK}$', 1)"
+_TIME_TEXT = rf"regexp_replace({_MOMENT_TEXT}, '([ T]\d\d?)$', '\1:00')"
+_DECIMAL_TEXT = "CASE WHEN NOT contains({0}, '_') THEN {0} END"  # DuckDB reads 1_000, and blanks around a number
+_REAL_TEXT = r"CASE WHEN NOT contains({0}, '_') THEN regexp_replace({0}, '([\d.])[dDfF]\s*$', '\1') END"
+_TRUTH_TEXT = rf"regexp_extract({{0}}, '^{_BLANK}(\w+){_BLANK}$', 1)"
 
 _DIGITS = "rtrim(ltrim(replace(regexp_replace(CAST(abs({0}) AS VARCHAR), 'e.*$', ''), '.', ''), '0'), '0')"
 _EXPONENT = "CAST(floor(log10(abs({0}))) AS INTEGER)"
@@ -115,14 +122,18 @@ def _scalar(value: Value, target: Type, ansi_try: bool) -> exp.Expression | None
 
 
 def _from_timestamp(sql: exp.Expr, target: Type) -> exp.Expression | None:
+    """A timestamp as a day, or as seconds since 1970: whole ones as integers, fractions as numbers that have them."""
     if target.kind == "date":
         return cast_to(sql, DATE)
-    if target.kind == "bigint":
-        return duck("CAST(floor(epoch({0})) AS BIGINT)", sql)
+    if target.is_integral:
+        seconds = duck("datediff('second', TIMESTAMP '1970-01-01 00:00:00', {0})", sql)
+        return seconds if target == BIGINT else cast_to(seconds, target, safe=True)
     if target.kind == "double":
         return duck("epoch({0})", sql)
+    if target.kind == "decimal":
+        return cast_to(duck("CAST(epoch_us({0}) AS DECIMAL(20, 0)) * 0.000001", sql), target, safe=True)
     if target.is_numeric:
-        return cast_to(duck("epoch({0})", sql), target, safe=True)
+        return cast_to(duck("epoch({0})", sql), target)
     return None
 
 
@@ -133,7 +144,24 @@ def _to_string(sql: exp.Expr, source: Type) -> exp.Expression | None:
         return duck("decode({0})", sql)
     if source.kind in ("float", "interval", "interval_days", "interval_months", "foreign"):
         return None
-    return cast_to(sql, STRING)
+    if source.kind == "decimal" and source.scale > 6:
+        return duck(_JAVA_DECIMAL.replace("{S}", str(source.scale)), sql, _decimal_text(sql, source))
+    return _decimal_text(sql, source) if source.kind == "decimal" else cast_to(sql, STRING)
+
+
+_UNSCALED = "ltrim(replace(replace(CAST({0} AS VARCHAR), '-', ''), '.', ''), '0')"
+_JAVA_DECIMAL = (
+    "CASE WHEN {0} = 0 THEN '0E-{S}' WHEN abs({0}) < 0.000001 THEN CASE WHEN {0} < 0 THEN '-' ELSE '' END || "
+    f"substring({_UNSCALED}, 1, 1) || CASE WHEN length({_UNSCALED}) > 1 THEN '.' ELSE '' END || "
+    f"substring({_UNSCALED}, 2) || 'E' || CAST(length({_UNSCALED}) - 1 - {{S}} AS VARCHAR) ELSE {{1}} END"
+)
+"""A decimal as Java prints it: below a millionth with an exponent."""
+
+
+def _decimal_text(sql: exp.Expr, source: Type) -> exp.Expression:
+    """A decimal as text, with a zero before the point, which DuckDB leaves out where the type has no digit there."""
+    written = cast_to(sql, STRING)
+    return duck("replace({0}, '.', '0.')", written) if source.precision == source.scale else written
 
 
 def _from_string(value: Value, target: Type, ansi_try: bool) -> exp.Expression | None:
@@ -141,19 +169,18 @@ def _from_string(value: Value, target: Type, ansi_try: bool) -> exp.Expression |
     if target.kind == "date":
         if literal and _PLAIN_DATE.match(literal):
             return cast_to(sql, DATE, safe=not _is_date(literal))
-        return duck(f"TRY_CAST({_DAY_TEXT} AS DATE)", sql)
+        return duck(f"coalesce(TRY_CAST({_DAY_TEXT} AS DATE), TRY_CAST({_FIRST_TEXT} AS DATE))", sql)
     if target.kind == "timestamp":
         if literal and (_PLAIN_DATE.match(literal) or _PLAIN_TIMESTAMP.match(literal)):
             return cast_to(sql, TIMESTAMP, safe=not _is_date(literal[:10]) or len(literal) > 10)
-        return duck(f"timezone('UTC', TRY_CAST({_TIME_TEXT} AS TIMESTAMP WITH TIME ZONE))", sql)
+        moment = f"timezone('UTC', TRY_CAST({_TIME_TEXT} AS TIMESTAMP WITH TIME ZONE))"
+        return duck(f"coalesce({moment}, TRY_CAST({_FIRST_TEXT} AS TIMESTAMP))", sql)
     if target.is_integral:
-        pattern = r"nullif(regexp_extract(trim({0}), '^([+-]?\d+)$', 1), '')" if ansi_try else _INTEGER_TEXT
-        return cast_to(duck(pattern, sql), target, safe=True)
+        return cast_to(duck(_WHOLE_TEXT if ansi_try else _INTEGER_TEXT, sql), target, safe=True)
     if target.is_numeric:
         return cast_to(duck(_DECIMAL_TEXT if target.kind == "decimal" else _REAL_TEXT, sql), target, safe=True)
     if target.kind == "boolean":
-        return duck("CASE WHEN lower(trim({0})) IN ('t', 'true', 'y', 'yes', '1') THEN TRUE "
-                    "WHEN lower(trim({0})) IN ('f', 'false', 'n', 'no', '0') THEN FALSE END", sql)  # fmt: skip
+        return duck(f"coalesce(TRY_CAST({{0}} AS BOOLEAN), TRY_CAST({_TRUTH_TEXT} AS BOOLEAN))", sql)
     if target.kind == "binary":
         return duck("encode({0})", sql)
     return None
@@ -179,7 +206,13 @@ def _number_to_number(sql: exp.Expr, source: Type, target: Type, ansi_try: bool)
     if ansi_try:
         return cast_to(whole, target, safe=True)
     if source.kind == "decimal":
-        return cast_to(whole, target, safe=True)
+        digits = source.precision - source.scale
+        if digits < _DIGITS_OF[target.kind]:
+            return cast_to(whole, target)
+        wide = cast_to(whole, BIGINT) if digits < _DIGITS_OF["bigint"] else duck("CAST({0} AS HUGEINT)", whole)
+        return _wrap(wide, target)
+    if _BITS[target.kind] < _BITS["int"]:
+        return _wrap(_saturate(sql, INT), target)
     return _saturate(sql, target)
 
 
@@ -207,10 +240,7 @@ def _saturate(sql: exp.Expr, target: Type) -> exp.Expression:
 def _fits_decimal(source: Type, target: Type) -> bool:
     if source.kind == "decimal":
         return source.precision - source.scale <= target.precision - target.scale and source.scale <= target.scale
-    return (
-        source.is_integral
-        and target.precision - target.scale >= {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}[source.kind]
-    )
+    return source.is_integral and target.precision - target.scale >= _DIGITS_OF[source.kind]
 
 
 def _nested(value: Value, target: Type, node: exp.Expr | None, ansi_try: bool) -> Value:
