@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from hanse.sql.rendering.call import Call, Function, plain, refused
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.operators import java_pattern
-from hanse.sql.rendering.templates import duck, text, wrapped
+from hanse.sql.rendering.templates import duck, duck_once, number, text, wrapped
 from hanse.sql.rendering.types import (
     BIGINT,
     BINARY,
@@ -15,6 +17,7 @@ from hanse.sql.rendering.types import (
     INT,
     NULL,
     STRING,
+    Type,
     array,
     common_types,
 )
@@ -64,17 +67,16 @@ def _concat_ws(call: Call) -> Value:
     for other in lists[1:]:
         joined = duck("list_concat({0}, {1})", joined, other)
     kept = duck("list_filter({0}, lambda _s: _s IS NOT NULL)", joined)
-    return Value(
-        duck("CASE WHEN {1} IS NOT NULL THEN coalesce(array_to_string({0}, {1}), '') END", kept, separator),
-        STRING,
-    )
+    if call.value(0).literal is None:
+        return Value(_joined(kept, separator), STRING)
+    return Value(duck("coalesce(array_to_string({0}, {1}), '')", kept, separator), STRING)
 
 
 _SUBSTRING = (
-    "CASE WHEN {1} > 0 THEN substring({0}, {1}, greatest({2}, 0)) "
-    "WHEN {1} = 0 THEN substring({0}, 1, greatest({2}, 0)) "
-    "ELSE substring({0}, greatest(length({0}) + {1} + 1, 1), "
-    "greatest({2} + least(length({0}) + {1}, 0), 0)) END"
+    "CASE WHEN {1} > 0 THEN substring({0}, {1}, {2}) "
+    "WHEN {1} = 0 THEN substring({0}, 1, {2}) "
+    "WHEN {1} < 0 THEN substring({0}, greatest(length({0}) + {1} + 1, 1), "
+    "{2} + greatest(least(length({0}) + {1}, 0), -{2})) END"
 )
 
 
@@ -82,13 +84,38 @@ def _substring(call: Call) -> Value:
     value = call.as_type(0, STRING)
     start = call.as_type(1, INT)
     length = call.as_type(2, INT) if len(call) > 2 else None
-    if start.integer is not None and start.integer >= 0 and (length is None or (length.integer or 0) > 0):
-        first = duck(str(max(start.integer, 1)))
+    if start.integer is not None and start.integer >= 0:
+        first = number(max(start.integer, 1))
         if length is None:
             return Value(duck("substring({0}, {1})", value.sql, first), STRING)
-        return Value(duck("substring({0}, {1}, {2})", value.sql, first, length.sql), STRING)
-    count = length.sql if length is not None else duck("2147483647")
+        return Value(duck("substring({0}, {1}, {2})", value.sql, first, _count(length)), STRING)
+    count = _count(length) if length is not None else number(2147483647)
     return Value(duck(_SUBSTRING, value.sql, start.sql, count), STRING)
+
+
+def _count(value: Value) -> exp.Expr:
+    """A length, none below 0; NULL stays NULL, which greatest would skip."""
+    if value.integer is not None:
+        return number(max(value.integer, 0))
+    return duck("CASE WHEN {0} < 0 THEN 0 ELSE {0} END", value.sql)
+
+
+def _counted(template: str, *others: Type) -> Function:
+    """A template whose last argument is a length."""
+
+    def build(call: Call) -> Value:
+        values = [call.as_type(index, type_).sql for index, type_ in enumerate(others)]
+        return Value(duck(template, *values, _count(call.as_type(len(others), INT))), STRING)
+
+    return Function(len(others) + 1, len(others) + 1, build)
+
+
+def _present(result: exp.Expression, *values: Value) -> exp.Expression:
+    """``result``, or NULL where one of ``values`` is NULL; a literal never is."""
+    tests = [duck("{0} IS NOT NULL", value.sql) for value in values if value.literal is None]
+    if not tests:
+        return result
+    return duck("CASE WHEN {0} THEN {1} END", exp.and_(*tests, wrap=False), result)
 
 
 def _trim(name: str) -> Function:
@@ -113,8 +140,22 @@ def _split(call: Call) -> Value:
         raise unsupported(call.node, "split with a limit", "use slice(split(...), 1, n)")
     pattern = call.as_type(1, STRING)
     if pattern.literal == "":
-        return Value(duck("regexp_extract_all({0}, '.')", value.sql), array(STRING))
-    return Value(duck("string_split_regex({0}, {1})", value.sql, _pattern(call, 1)), array(STRING))
+        return Value(duck("CASE WHEN {0} = '' THEN [''] ELSE regexp_extract_all({0}, '(?s).') END", value.sql),
+                     array(STRING))  # fmt: skip
+    if pattern.literal == "|":
+        each = duck("list_append(regexp_extract_all({0}, '(?s).'), '')", value.sql)
+        return Value(_present(each, value), array(STRING))
+    if pattern.literal is not None and _matches_nothing(pattern.literal):
+        what = f"split at {pattern.literal!r}, which matches the empty text"
+        raise unsupported(call.nodes[1], what, "write a pattern that matches at least one character")
+    return Value(_present(duck("string_split_regex({0}, {1})", value.sql, _pattern(call, 1)), pattern), array(STRING))
+
+
+def _matches_nothing(pattern: str) -> bool:
+    try:
+        return re.search(pattern, "") is not None
+    except re.error:
+        return False
 
 
 def _regexp_extract(call: Call) -> Value:
@@ -164,20 +205,24 @@ def _rlike(call: Call) -> Value:
 
 
 def _locate(call: Call) -> Value:
-    needle, value = call.as_type(0, STRING).sql, call.as_type(1, STRING).sql
-    if len(call) == 2:
-        return Value(duck("CAST(instr({0}, {1}) AS INTEGER)", value, needle), INT)
-    start = call.as_type(2, INT).sql
-    sql = duck("CASE WHEN {2} < 1 THEN 0 WHEN instr(substring({0}, {2}), {1}) = 0 THEN 0 "
-               "ELSE CAST(instr(substring({0}, {2}), {1}) + {2} - 1 AS INTEGER) END", value, needle, start)  # fmt: skip
-    return Value(sql, INT)
+    needle, value = call.as_type(0, STRING), call.as_type(1, STRING)
+    start = call.as_type(2, INT) if len(call) > 2 else Value(number(1), INT)
+    if start.integer is not None and start.integer > 0 and (start.integer == 1 or needle.literal == ""):
+        return Value(duck("CAST(instr({0}, {1}) AS INTEGER)", value.sql, needle.sql), INT)
+    return Value(duck(_LOCATE, value.sql, needle.sql, start.sql), INT)
+
+
+_LOCATE = (
+    "CAST(CASE WHEN {2} IS NULL THEN 0 WHEN {2} < 1 THEN 0 * instr({0}, {1}) WHEN {1} = '' THEN instr({0}, {1}) "
+    "WHEN instr(substring({0}, {2}), {1}) = 0 THEN 0 ELSE instr(substring({0}, {2}), {1}) + {2} - 1 END AS INTEGER)"
+)
+"""A start that is NULL gives 0, and so does one before the text; nothing is found at the first place."""
 
 
 def _pad(name: str) -> Function:
     def build(call: Call) -> Value:
-        value, size = call.as_type(0, STRING).sql, call.as_type(1, INT).sql
+        value, size = call.as_type(0, STRING).sql, _count(call.as_type(1, INT))
         filler = call.as_type(2, STRING) if len(call) > 2 else Value(text(" "), STRING)
-        size = duck("greatest({0}, 0)", size)
         if filler.literal == "":
             return Value(duck("substring({0}, 1, {1})", value, size), STRING)
         return Value(duck(f"{name}({{0}}, CAST({{1}} AS INTEGER), {{2}})", value, size, filler.sql), STRING)
@@ -245,47 +290,78 @@ def _hex(call: Call) -> Value:
 def _split_part(call: Call) -> Value:
     if call.integer(2) == 0:
         raise misfit(call.nodes[2], "split_part 0", "parts are numbered from 1, or from -1 at the end")
-    value, separator = call.as_type(0, STRING).sql, call.as_type(1, STRING).sql
-    return Value(duck("split_part({0}, {1}, {2})", value, separator, call.value(2).sql), STRING)
+    value, separator, part = call.as_type(0, STRING).sql, call.as_type(1, STRING), call.integer(2)
+    split = duck("split_part({0}, {1}, {2})", value, separator.sql, number(part))
+    if separator.literal:
+        return Value(split, STRING)
+    whole = value if part in (1, -1) else duck("CASE WHEN {0} IS NOT NULL THEN '' END", value)
+    return Value(duck("CASE WHEN {0} = '' THEN {1} ELSE {2} END", separator.sql, whole, split), STRING)
 
 
 def _substring_index(call: Call) -> Value:
-    value, separator, count = call.as_type(0, STRING).sql, call.as_type(1, STRING).sql, call.integer(2)
-    if count == 0:
-        return Value(duck("CASE WHEN {0} IS NOT NULL THEN '' END", value), STRING)
-    bounds = f"1, {count}" if count > 0 else f"{count}, -1"
+    value, separator, count = call.as_type(0, STRING), call.as_type(1, STRING), call.integer(2)
+    if count == 0 or separator.literal == "":
+        return Value(_present(text(""), value, separator), STRING)
+    split = duck("string_split({0}, {1})", value.sql, separator.sql)
     if count > 0:
-        parts = duck(f"list_slice(string_split({{0}}, {{1}}), {bounds})", value, separator)
+        parts = duck(f"list_slice({{0}}, 1, {count})", split)
     else:
-        split = duck("string_split({0}, {1})", value, separator)
         parts = duck(f"list_slice({{0}}, greatest(len({{0}}) - {-count} + 1, 1), len({{0}}))", split)
-    return Value(duck("array_to_string({0}, {1})", parts, separator), STRING)
+    if separator.literal is not None:
+        return Value(duck("array_to_string({0}, {1})", parts, separator.sql), STRING)
+    return Value(duck("CASE WHEN {1} <> '' THEN {0} WHEN {1} = '' THEN {2} END", _joined(parts, separator.sql),
+                      separator.sql, _present(text(""), value)), STRING)  # fmt: skip
 
 
-def _repeat(call: Call) -> Value:
-    value, count = call.as_type(0, STRING).sql, call.as_type(1, INT).sql
-    return Value(duck("repeat({0}, greatest({1}, 0))", value, count), STRING)
+def _joined(parts: exp.Expr, separator: exp.Expr) -> exp.Expression:
+    """Texts of a list, none of them NULL, with a separator that may differ from row to row."""
+    texts = duck_once("list_reduce({0}, lambda _a, _s: _a || {1} || _s, '')", parts, separator)
+    return duck("substring({0}, length({1}) + 1)", texts, separator)
+
+
+def _upper(call: Call) -> Value:
+    """Upper case, with the sharp s as two letters, which DuckDB makes one of."""
+    value = call.as_type(0, STRING)
+    if value.literal is not None and "ß" not in value.literal:
+        return Value(duck("upper({0})", value.sql), STRING)
+    if isinstance(value.sql, exp.Column):
+        return Value(duck("CASE WHEN contains({0}, 'ß') THEN upper(replace({0}, 'ß', 'ss')) ELSE upper({0}) END",
+                          value.sql), STRING)  # fmt: skip
+    return Value(duck("upper(replace({0}, 'ß', 'ss'))", value.sql), STRING)
+
+
+def _find_in_set(call: Call) -> Value:
+    value, listed = call.as_type(0, STRING), call.as_type(1, STRING)
+    found = duck("coalesce(list_position(string_split({1}, ','), {0}), 0)", value.sql, listed.sql)
+    return Value(_present(found, value, listed), INT)
 
 
 def _reverse(call: Call) -> Value:
     value = call.value(0)
     if value.type.kind == "array":
         return Value(duck("list_reverse({0})", value.sql), value.type)
-    return Value(duck("reverse({0})", coerce(value, STRING, call.node).sql), STRING)
+    return Value(duck(_REVERSE, coerce(value, STRING, call.node).sql), STRING)
+
+
+_REVERSE = (
+    "CASE WHEN strlen({0}) = length({0}) THEN reverse({0}) "
+    "ELSE array_to_string(list_reverse(regexp_extract_all({0}, '(?s).')), '') END"
+)
+"""By code points; DuckDB keeps what stands for one character together."""
 
 
 STRINGS: dict[str, Function] = {
     "concat": Function(0, 1000, _concat),
     "concat_ws": Function(1, 1000, _concat_ws),
-    "upper": plain("upper({0})", STRING, returns=STRING),
+    "upper": Function(1, 1, _upper),
     "lower": plain("lower({0})", STRING, returns=STRING),
     "initcap": plain(_INITCAP, STRING, returns=STRING),
     "length": Function(1, 1, _length),
     "octet_length": plain("CAST(strlen({0}) AS INTEGER)", STRING, returns=INT),
     "bit_length": plain("CAST(strlen({0}) * 8 AS INTEGER)", STRING, returns=INT),
     "substring": Function(2, 3, _substring),
-    "left": plain("substring({0}, 1, greatest({1}, 0))", STRING, INT, returns=STRING),
-    "right": plain("CASE WHEN {1} <= 0 THEN '' ELSE right({0}, {1}) END", STRING, INT, returns=STRING),
+    "left": _counted("substring({0}, 1, {1})", STRING),
+    "right": _counted("right({0}, {1})", STRING),
     "trim": _trim("trim"),
     "btrim": _trim("trim"),
     "ltrim": _trim("ltrim"),
@@ -318,9 +394,9 @@ STRINGS: dict[str, Function] = {
     "replace": Function(2, 3, _replace),
     "translate": plain("translate({0}, {1}, {2})", STRING, STRING, STRING, returns=STRING),
     "overlay": Function(3, 4, _overlay),
-    "repeat": Function(2, 2, _repeat),
+    "repeat": _counted("repeat({0}, {1})", STRING),
     "reverse": Function(1, 1, _reverse),
-    "space": plain("repeat(' ', greatest({0}, 0))", INT, returns=STRING),
+    "space": _counted("repeat(' ', {0})"),
     "ascii": plain("CASE WHEN {0} = '' THEN 0 ELSE ascii({0}) END", STRING, returns=INT),
     "chr": plain("chr(CAST({0} % 256 AS INTEGER))", BIGINT, returns=STRING),
     "contains": _contains("contains"),
@@ -333,13 +409,8 @@ STRINGS: dict[str, Function] = {
     "base64": Function(1, 1, _base64),
     "unbase64": plain("from_base64({0})", STRING, returns=BINARY),
     "hex": Function(1, 1, _hex),
-    "unhex": plain("unhex({0})", STRING, returns=BINARY),
-    "find_in_set": plain(
-        "CASE WHEN contains({0}, ',') THEN 0 ELSE coalesce(list_position(string_split({1}, ','), {0}), 0) END",
-        STRING,
-        STRING,
-        returns=INT,
-    ),
+    "unhex": plain("TRY(unhex({0}))", STRING, returns=BINARY),
+    "find_in_set": Function(2, 2, _find_in_set),
     "elt": refused("use element_at(array(...), n)"),
     "luhn_check": refused("write it with transform and aggregate"),
 }
