@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlglot import exp
 
 from hanse.sql.rendering.call import Call, Function, plain, refused
 from hanse.sql.rendering.casts import coerce
-from hanse.sql.rendering.date_patterns import format_pattern, parse_pattern
+from hanse.sql.rendering.date_patterns import Reading, format_pattern, parse_pattern
 from hanse.sql.rendering.scope import Scope
 from hanse.sql.rendering.templates import cast_to, duck, text
 from hanse.sql.rendering.types import (
@@ -158,11 +159,15 @@ def _timestamp_add(call: Call) -> Value:
 
 
 _MONTHS = (
-    "(year({1}) * 12 + month({1})) - (year({0}) * 12 + month({0}))"
-    " - CASE WHEN {1} > {0} AND {1} - date_trunc('month', {1}) < {0} - date_trunc('month', {0}) THEN 1"
-    " WHEN {1} < {0} AND {1} - date_trunc('month', {1}) > {0} - date_trunc('month', {0}) THEN -1 ELSE 0 END"
+    "(((year({1}) * 12 + month({1})) * 32 + day({1})) - ((year({0}) * 12 + month({0})) * 32 + day({0}))) // {DIVISOR}"
 )
-"""Whole months between timestamps, as Java counts them: the day and time must be reached."""
+"""Whole months between days, as Java counts them: the day of the month must be reached."""
+_REACHED = (
+    "CAST({1} AS DATE)"
+    " - CASE WHEN CAST({1} AS DATE) > CAST({0} AS DATE) AND CAST({1} AS TIME) < CAST({0} AS TIME) THEN 1"
+    " WHEN CAST({1} AS DATE) < CAST({0} AS DATE) AND CAST({1} AS TIME) > CAST({0} AS TIME) THEN -1 ELSE 0 END"
+)
+"""The last day whose time of day is reached, counted from a timestamp."""
 
 
 def _difference(call: Call) -> Value:
@@ -170,14 +175,15 @@ def _difference(call: Call) -> Value:
         end, start = call.as_type(0, DATE), call.as_type(1, DATE)
         return Value(duck("CAST({0} - {1} AS INTEGER)", end.sql, start.sql), INT)
     unit = _unit_argument(call)
-    start, end = call.as_type(1, TIMESTAMP), call.as_type(2, TIMESTAMP)
     if unit in ("MONTH", "QUARTER", "YEAR"):
-        months = duck(_MONTHS, start.sql, end.sql)
-        divisor = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}[unit]
-        return Value(
-            duck("CAST({0} AS BIGINT)" if divisor == 1 else f"CAST({{0}} AS BIGINT) // {divisor}", months),
-            BIGINT,
-        )
+        start, end = _temporal(call, 1), _temporal(call, 2)
+        last = end.sql
+        if not start.type.kind == end.type.kind == "date":
+            start, end = call.as_type(1, TIMESTAMP), call.as_type(2, TIMESTAMP)
+            last = duck(_REACHED, start.sql, end.sql)
+        divisor = 32 * {"MONTH": 1, "QUARTER": 3, "YEAR": 12}[unit]
+        return Value(duck(_MONTHS.replace("{DIVISOR}", str(divisor)), start.sql, last), BIGINT)
+    start, end = call.as_type(1, TIMESTAMP), call.as_type(2, TIMESTAMP)
     if unit in ("MICROSECOND", "MILLISECOND"):
         divisor = 1 if unit == "MICROSECOND" else 1000
         return Value(duck(f"(epoch_us({{1}}) - epoch_us({{0}})) // {divisor}", start.sql, end.sql), BIGINT)
@@ -194,7 +200,7 @@ _BETWEEN = (
     "CASE WHEN day({0}) = day({1}) OR (CAST({0} AS DATE) = last_day({0}) AND CAST({1} AS DATE) = last_day({1})) "
     "THEN CAST((year({0}) * 12 + month({0})) - (year({1}) * 12 + month({1})) AS DOUBLE) "
     "ELSE (year({0}) * 12 + month({0})) - (year({1}) * 12 + month({1})) "
-    "+ (epoch({0} - date_trunc('month', {0})) - epoch({1} - date_trunc('month', {1}))) / 2678400 END"
+    "+ (floor(epoch({0} - date_trunc('month', {0}))) - floor(epoch({1} - date_trunc('month', {1})))) / 2678400 END"
 )
 
 
@@ -231,11 +237,25 @@ def _to(type_: Type) -> Build:
         value = call.value(0)
         if value.type.kind in ("date", "timestamp"):
             return call.as_type(0, type_)
-        pattern = parse_pattern(call.text(1), call.nodes[1])
-        parsed = duck("try_strptime({0}, {1})", call.as_type(0, STRING).sql, text(pattern))
+        parsed = _parsed(call.as_type(0, STRING), parse_pattern(call.text(1), call.nodes[1]))
         return Value(cast_to(parsed, DATE) if type_ == DATE else parsed, type_)
 
     return build
+
+
+def _parsed(value: Value, reading: Reading) -> exp.Expression:
+    """A text as a timestamp, or NULL where it does not have the shape that its pattern asks for."""
+    given = value.sql
+    if reading.before:
+        given = duck("{0} || {1}", text(reading.before), given)
+    if reading.after:
+        given = duck("{0} || {1}", given, text(reading.after))
+    parsed = duck("try_strptime({0}, {1})", given, text(reading.format))
+    if reading.short_year:
+        parsed = duck("CASE WHEN year({0}) < 2000 THEN {0} + to_years(100) ELSE {0} END", parsed)
+    if value.literal is not None and re.fullmatch(reading.shape, value.literal, re.ASCII):
+        return parsed
+    return duck("CASE WHEN regexp_full_match({0}, {1}) THEN {2} END", value.sql, text(reading.shape), parsed)
 
 
 def _date_format(call: Call) -> Value:
@@ -257,17 +277,18 @@ def _unix_timestamp(call: Call) -> Value:
     if value.type.kind in ("date", "timestamp"):
         moment = call.as_type(0, TIMESTAMP).sql
     else:
-        pattern = parse_pattern(call.text(1), call.nodes[1]) if len(call) > 1 else "%Y-%m-%d %H:%M:%S"
-        moment = duck("try_strptime({0}, {1})", call.as_type(0, STRING).sql, text(pattern))
+        pattern = call.text(1) if len(call) > 1 else "yyyy-MM-dd HH:mm:ss"
+        moment = _parsed(call.as_type(0, STRING), parse_pattern(pattern, call.nodes[-1]))
     return Value(duck("CAST(floor(epoch({0})) AS BIGINT)", moment), BIGINT)
 
 
 def _next_day(call: Call) -> Value:
-    days = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-    value, name = call.as_type(0, DATE), call.text(1).upper()
-    if name[:2] not in days:
+    days = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+    value, name = call.as_type(0, DATE), call.text(1).strip().upper()
+    known = [number for number, day in enumerate(days, 1) if name in (day[:2], day[:3], day)]
+    if not known:
         return Value(cast_to(exp.Null(), DATE), DATE)
-    wanted = days.index(name[:2]) + 1
+    wanted = known[0]
     return Value(duck(f"{{0}} + CAST(7 - (isodow({{0}}) - {wanted} + 7) % 7 AS INTEGER)", value.sql), DATE)
 
 
@@ -275,10 +296,20 @@ def _make_timestamp(call: Call) -> Value:
     if len(call) > 6:
         raise unsupported(call.nodes[6], "make_timestamp with a time zone", "use to_utc_timestamp")
     parts = [call.as_type(i, BIGINT).sql for i in range(5)]
-    return Value(
-        duck("TRY(make_timestamp({0}, {1}, {2}, {3}, {4}, {5}))", *parts, call.as_type(5, DOUBLE).sql),
-        TIMESTAMP,
-    )
+    sql = duck("TRY(make_timestamp({0}, {1}, {2}, {3}, {4}, {5}))", *parts, call.as_type(5, DOUBLE).sql)
+    hour = call.value(3).integer
+    if hour is None or hour > 23:  # DuckDB knows 24:00:00
+        sql = duck("CASE WHEN {0} < 24 THEN {1} END", parts[3], sql)
+    return Value(sql, TIMESTAMP)
+
+
+def _timestamp_seconds(call: Call) -> Value:
+    """Seconds since 1970, with the microseconds of a fraction; NULL for what is no number of seconds."""
+    value = call.value(0)
+    if value.type.kind in ("decimal", "double", "float"):
+        seconds = value if value.type.kind == "decimal" else coerce(value, DOUBLE, call.node)
+        return Value(duck("make_timestamp(TRY_CAST(trunc({0} * 1000000) AS BIGINT))", seconds.sql), TIMESTAMP)
+    return Value(duck("make_timestamp({0} * 1000000)", call.as_type(0, BIGINT).sql), TIMESTAMP)
 
 
 def _zone(template: str) -> Function:
@@ -328,7 +359,7 @@ DATES: dict[str, Function] = {
     "unix_seconds": _epoch(1000000),
     "unix_millis": _epoch(1000),
     "unix_micros": _epoch(1),
-    "timestamp_seconds": plain("make_timestamp({0} * 1000000)", BIGINT, returns=TIMESTAMP),
+    "timestamp_seconds": Function(1, 1, _timestamp_seconds),
     "timestamp_millis": plain("make_timestamp({0} * 1000)", BIGINT, returns=TIMESTAMP),
     "timestamp_micros": plain("make_timestamp({0})", BIGINT, returns=TIMESTAMP),
     "make_date": plain("TRY(make_date({0}, {1}, {2}))", BIGINT, BIGINT, BIGINT, returns=DATE),
