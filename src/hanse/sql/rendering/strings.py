@@ -225,7 +225,12 @@ def _pad(name: str) -> Function:
         filler = call.as_type(2, STRING) if len(call) > 2 else Value(text(" "), STRING)
         if filler.literal == "":
             return Value(duck("substring({0}, 1, {1})", value, size), STRING)
-        return Value(duck(f"{name}({{0}}, CAST({{1}} AS INTEGER), {{2}})", value, size, filler.sql), STRING)
+        padded = duck(f"{name}({{0}}, CAST({{1}} AS INTEGER), {{2}})", value, size, filler.sql)
+        if filler.literal is None:  # DuckDB fails where there is nothing to pad with
+            padded = duck(
+                "CASE WHEN {0} = '' THEN substring({1}, 1, {2}) ELSE {3} END", filler.sql, value, size, padded
+            )
+        return Value(padded, STRING)
 
     return Function(2, 3, build)
 
