@@ -17,7 +17,7 @@ __all__ = ["cross_join_warnings", "lost_text_warnings"]
 
 _DAY: Final = re.compile(r"\s*[+-]?(\d{4,})(?:-(\d\d?)(?:-(\d\d?)(?:[ T].*)?)?)?\s*", re.DOTALL)
 _TIME: Final = re.compile(r"\s*T?\d\d?:.*", re.DOTALL)
-_NUMBER: Final = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?[df]?|inf(?:inity)?|nan)\s*", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d*)(?:e[+-]?\d+)?[df]?|inf(?:inity)?|nan)\s*", re.IGNORECASE)
 _LONGEST: Final = 40
 _CURES: Final = {
     "date": "write a date, such as '2011-10-01'",
