@@ -59,3 +59,22 @@ def test_texts_are_compared_as_texts_in_a_subquery(
 def test_a_map_with_structs_as_keys_comes_as_pairs(embedded: hanse.Session) -> None:
     ((found,),) = embedded.sql("SELECT map(named_struct('f', 1), 'x')").fetchall()
     assert found == [({"f": 1}, "x")]
+
+
+def test_decimals_are_narrowed_by_their_low_bits_and_written_as_java_writes_them(embedded: hanse.Session) -> None:
+    query = (
+        "SELECT CAST(y AS TINYINT), CAST(y AS INT), CAST(y AS BIGINT) FROM VALUES "
+        "(CAST(3000000000.5 AS DECIMAL(30, 2))), (99999999999999999999.99), (-1.99), (300.5) AS t(y)"
+    )
+    assert embedded.sql(query).fetchall() == [
+        (0, -1294967296, 3000000000),
+        (-1, 1661992959, 7766279631452241919),
+        (-1, -1, -1),
+        (44, 300, 300),
+    ]
+    query = "SELECT CAST(CAST(y AS DECIMAL(10, 7)) AS STRING) FROM VALUES ('0.00000012'), ('0'), ('12.5') AS t(y)"
+    assert embedded.sql(query).fetchall() == [("1E-7",), ("0E-7",), ("12.5000000",)]
+
+
+def test_a_day_of_the_week_that_is_none_has_no_next(embedded: hanse.Session) -> None:
+    assert embedded.sql("SELECT next_day(DATE'2020-01-01', 'tues')").fetchall() == [(None,)]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_data import Rows, features_of, holders, holders_of, predicted, scored, targets, watched
+from scipy.special import expit
 
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import DataError
@@ -151,7 +152,7 @@ def test_the_gradient_is_zero_where_training_ends(engine: DuckDB, estimator: Any
     given = weight if estimator.weight_col else np.ones(len(rows))
     centred, deviation = rows - model.origin, np.sqrt(np.cov(rows.T, aweights=given, ddof=0).diagonal())
     odds = centred @ model.coefficients + model.log_odds
-    missed = (1 / (1 + np.exp(-odds)) - targets(rows)) * given / given.sum()
+    missed = (expit(odds) - targets(rows)) * given / given.sum()
     own = deviation**2 if estimator.standardization else 1.0
     gradient = centred.T @ missed + estimator.reg_param * own * model.coefficients
     assert missed.sum() == pytest.approx(0, abs=1e-9)

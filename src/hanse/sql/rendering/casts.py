@@ -161,7 +161,7 @@ _JAVA_DECIMAL = (
 def _decimal_text(sql: exp.Expr, source: Type) -> exp.Expression:
     """A decimal as text, with a zero before the point, which DuckDB leaves out where the type has no digit there."""
     written = cast_to(sql, STRING)
-    return duck("replace({0}, '.', '0.')", written) if source.precision == source.scale else written
+    return duck(r"regexp_replace({0}, '^(-?)\.', '\10.')", written) if source.precision == source.scale else written
 
 
 def _from_string(value: Value, target: Type, ansi_try: bool) -> exp.Expression | None:

@@ -11,7 +11,11 @@ from hanse.sql.spark.texts import cast_as, quoted, spark
 __all__ = ["implied", "written_cast"]
 
 _BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
-_WHOLE = r"regexp_extract(regexp_replace(trim({0}), '^([+-]?)\\.', '$10.'), '^([+-]?\\d+)(\\.\\d*)?$', 1)"
+_BLANKS = r"[\\x00-\\x20\\x7f]"
+_WHOLE = (
+    rf"regexp_extract(regexp_replace(regexp_replace({{0}}, '^{_BLANKS}+', ''), '^([+-]?)\\.', '$10.'), "
+    rf"'^([+-]?\\d+)(\\.\\d*)?{_BLANKS}*$', 1)"
+)
 
 
 def implied(sql: exp.Expr, source: Type, target: Type) -> exp.Expr:
@@ -68,7 +72,8 @@ def _saturated(sql: exp.Expr, target: Type) -> exp.Expr:
     half = 2 ** (_BITS[wide.kind] - 1)
     high = float(half if wide == BIGINT else half - 1)
     limits = f"greatest(least(CAST({{0}} AS DOUBLE), CAST('{high!r}' AS DOUBLE)), CAST('{-float(half)!r}' AS DOUBLE))"
-    whole = cast_as(spark(f"CASE WHEN isnan({{0}}) THEN CAST(0 AS DOUBLE) ELSE {limits} END", sql), wide)
+    kept = f"CASE WHEN isnan({{0}}) THEN CAST(0 AS DOUBLE) WHEN {{0}} IS NOT NULL THEN {limits} END"  # least skips NULL
+    whole = cast_as(spark(kept, sql), wide)
     return whole if wide == target else _wrapped_around(whole, target)
 
 
