@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hanse
@@ -83,13 +83,13 @@ _TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(texts=st.lists(_TEXTS, min_size=1, max_size=12), kind=st.sampled_from(["DATE", "TIMESTAMP", "BIGINT", "DOUBLE"]))
-def test_only_what_becomes_null_is_told(session: hanse.Session, texts: list[str], kind: str) -> None:
+def test_only_what_becomes_null_is_told(texts: list[str], kind: str) -> None:
     """The cast that Spark's own results are compared with is the referee."""
-    wanted = f"CAST(NULL AS {kind})"
-    for text in texts:
-        told = session.sql(f"SELECT {wanted} > $text", {"text": text}).warnings
-        if told:
-            (found,) = session.sql(f"SELECT CAST($text AS {kind}) IS NULL", {"text": text}).fetchall()
-            assert found == (True,), text
+    with hanse.connect() as session:
+        for text in texts:
+            told = session.sql(f"SELECT CAST(NULL AS {kind}) > $text", {"text": text}).warnings
+            if told:
+                (found,) = session.sql(f"SELECT CAST($text AS {kind}) IS NULL", {"text": text}).fetchall()
+                assert found == (True,), text
