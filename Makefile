@@ -35,7 +35,7 @@ demo: $(VENV)/runtime ## Generate two stores and run the whole story
 	@$(BIN)/hanse demo -w demo-workspace
 
 test: $(VENV)/dev ## Run the tests
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
