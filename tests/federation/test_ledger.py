@@ -22,15 +22,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shop.ledger"
 
 
-def write(path: Path, entries: int = 4) -> list[str]:
+def write(path: Path, entries: int = 4, run: str = "") -> list[str]:
     ledger = Ledger(path)
-    heads = [ledger.append(entry(f"task {i}")) for i in range(entries)]
+    heads = [ledger.append(entry(f"task {i}", run)) for i in range(entries)]
     ledger.close()
     return heads
 
 
-def entry(task: str) -> Entry:
-    return Entry(seq=0, time="", decision="released", task=task, cells=1)
+def entry(task: str, run: str = "") -> Entry:
+    return Entry(seq=0, time="", decision="released", task=task, run=run, cells=1)
 
 
 def lines(path: Path) -> list[bytes]:
@@ -72,8 +72,8 @@ def test_entries_cut_off_the_end_are_found_by_the_head_file(path: Path) -> None:
 def test_a_ledger_that_was_rewritten_with_its_head_file_is_found_by_a_replys_head(tmp_path: Path, path: Path) -> None:
     heads = write(path)
     other = tmp_path / "other.ledger"
-    write(other, 5)
-    path.write_bytes(other.read_bytes().replace(b"task 4", b"task 4"))
+    write(other, 5, "another run")
+    path.write_bytes(other.read_bytes())
     path.with_suffix(".head").write_bytes(other.with_suffix(".head").read_bytes())
     assert verify(path).problems == ()
     assert any("it was rewritten" in p for p in verify(path, (heads[-1],)).problems)
@@ -226,7 +226,7 @@ def test_a_ledger_that_another_process_prunes_meanwhile_loses_nothing(
 
 def test_nothing_is_written_into_a_ledger_that_is_not_the_same_any_more(tmp_path: Path, path: Path) -> None:
     write(path)
-    write(tmp_path / "other.ledger", 6)
+    write(tmp_path / "other.ledger", 6, "another run")  # the time alone may be the same, on a fast disk
     ledger = Ledger(path)
     held = path.read_bytes()
     (tmp_path / "other.ledger").rename(path)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Collection
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from sqlglot import exp
 from sqlglot import parser as sqlglot_parser
 from sqlglot.dialects.spark import Spark
 from sqlglot.errors import ParseError as SqlglotParseError
-from sqlglot.parsers.spark import SparkParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from hanse.errors import BindError, HanseError, ParseError, UsageError, nearest
 from hanse.sql.cursor import Cursor, is_word
 from hanse.sql.lexer import TokenizedStatement, position_at
 from hanse.sql.nodes import TableFunction, position_of
+from hanse.sql.parser_grammar import SparkGrammar
 from hanse.sql.rendering.calls import VerbatimCalls
 from hanse.sql.table_functions import TABLE_FUNCTIONS_BY_NAME, parse_table_function
 
@@ -143,30 +142,8 @@ def _translate(message: str, at: Cursor, error: Exception) -> NoReturn:
     raise ParseError(message[:1].lower() + message[1:], "", at.position) from error
 
 
-_BITS: Final = (TokenType.PIPE, TokenType.CARET, TokenType.AMP)
-
-_PIPE_HOLDS: Final = ("order", "limit", "offset", "distinct", "group", "having", "qualify", "windows")
-_PIPE_KEEPS: Final = {
-    "WHERE": {"order"},
-    "SELECT": {"order"},
-    "ORDER BY": {"order"},
-    "DISTINCT": {"order"},
-    "LIMIT": {"order", "distinct"},
-}
-"""What a query may hold, when an operator is written into it and not around it."""
-
-
-def _pipe(operator: str, parse: Callable[..., Any], parser: _QueryParser, query: exp.Query) -> Any:
-    return parse(parser, parser.piped(query, operator))
-
-
-class _QueryParser(VerbatimCalls, SparkParser):
+class _QueryParser(VerbatimCalls, SparkGrammar):
     """sqlglot's parser over a slice of a statement's tokens."""
-
-    PIPE_SYNTAX_TRANSFORM_PARSERS = {  # noqa: RUF012  sqlglot's way
-        operator: functools.partial(_pipe, operator, parse)
-        for operator, parse in SparkParser.PIPE_SYNTAX_TRANSFORM_PARSERS.items()
-    }
 
     PLACEHOLDER_PARSERS = {TokenType.PARAMETER: lambda self: self._parse_parameter()}  # noqa: RUF012  sqlglot's way
 
@@ -279,78 +256,11 @@ class _QueryParser(VerbatimCalls, SparkParser):
         finally:
             self._in_type -= 1
 
-    def _parse_bitwise(self) -> exp.Expr | None:
-        """By Spark's precedence, where sqlglot has one for all: ``|`` binds least, then ``^``, then ``&``."""
-        return self._parse_bits(0)
-
-    def _parse_bits(self, depth: int) -> exp.Expr | None:
-        if depth == len(_BITS):
-            return self._parse_shift()
-        this = self._parse_bits(depth + 1)
-        while self._match(_BITS[depth]):
-            operator = self.BITWISE[_BITS[depth]]
-            this = self.expression(operator(this=this, expression=self._parse_bits(depth + 1)))
-        return this
-
-    def _parse_shift(self) -> exp.Expr | None:
-        this = self._parse_term()
-        while True:
-            if self._match_pair(TokenType.LT, TokenType.LT):
-                this = self.expression(exp.BitwiseLeftShift(this=this, expression=self._parse_term()))
-            elif self._match_pair(TokenType.GT, TokenType.GT):
-                this = self.expression(exp.BitwiseRightShift(this=this, expression=self._parse_term()))
-            else:
-                return this
-
-    def _parse_term(self, parse_mod: bool = True) -> exp.Expr | None:
-        """Sums and differences, and ``||``, which ranks with them."""
-        this = super()._parse_term(parse_mod)
-        while self._match(TokenType.DPIPE):
-            this = self.expression(exp.DPipe(this=this, expression=self._parse_factor(parse_mod), safe=True))
-            while self._match_set(self.TERM):
-                operator = self.TERM[self._prev.token_type]
-                this = self.expression(operator(this=this, expression=self._parse_factor(parse_mod)))
-        return this
-
     def _parse_group(self, skip_group_by_token: bool = False) -> exp.Group | None:
         group = super()._parse_group(skip_group_by_token)
         if group and not any(group.args.values()):
             self.raise_error("Expected an expression after GROUP BY")
         return group
-
-    # -- queries in pipe syntax -----------------------------------------------------------------
-
-    def piped(self, query: exp.Query, operator: str) -> exp.Select:
-        """The query as what an operator acts on; sqlglot writes the operator into it, whatever it holds already."""
-        whole = isinstance(query, exp.Select) and len(query.expressions) == 1 and query.is_star
-        held = {key for key in _PIPE_HOLDS if query.args.get(key)}
-        if whole and held <= _PIPE_KEEPS.get(operator, set()):
-            return cast(exp.Select, query)
-        return self._build_pipe_cte(query=query, expressions=[exp.Star()])
-
-    def _build_pipe_cte(
-        self, query: exp.Query, expressions: list[exp.Expr], alias_cte: exp.TableAlias | None = None
-    ) -> exp.Select:
-        """As sqlglot's, but that a name given with AS can be read as a table's."""
-        select = super()._build_pipe_cte(query, expressions, alias_cte)
-        if alias_cte is not None:
-            select.set("from_", exp.From(this=exp.to_table(alias_cte.name)))
-        return select
-
-    def _parse_pipe_syntax_select(self, query: exp.Select) -> exp.Select:
-        select = self._parse_select(consume_pipe=False)
-        if not isinstance(select, exp.Select):
-            return query
-        query = query.select(*select.expressions, append=False)
-        for key in ("distinct", "windows"):
-            query.set(key, select.args.get(key))
-        return self._build_pipe_cte(query=query, expressions=[exp.Star()])
-
-    def _parse_pipe_syntax_set_operator(self, query: exp.Query) -> exp.Query | None:
-        return super()._parse_pipe_syntax_set_operator(self.piped(query, "UNION"))
-
-    def _parse_pipe_syntax_join(self, query: exp.Query) -> exp.Query | None:
-        return super()._parse_pipe_syntax_join(self.piped(query, "JOIN"))
 
     def _parse_join(
         self,

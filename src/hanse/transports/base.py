@@ -14,6 +14,8 @@ __all__ = ["Answer", "Transport", "answered", "failed", "fits", "handed_on"]
 
 T = TypeVar("T")
 
+_MOMENT_S: Final = 0.02
+
 Answer = Callable[[Task], Reply]
 """A silo's agent, as a transport sees it: thread-safe, and giving the same answer to the same task hash."""
 
@@ -48,9 +50,6 @@ class Transport(Protocol):
     def close(self) -> None:
         """Let go of connections and threads; what is on its way is dropped."""
         ...
-
-
-_MOMENT_S: Final = 0.02
 
 
 def handed_on(

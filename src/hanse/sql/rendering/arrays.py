@@ -9,6 +9,7 @@ from sqlglot import exp
 from hanse.sql.rendering.call import Call, Function, refused
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.order import is_struct_array, sorted_structs
+from hanse.sql.rendering.separators import joined
 from hanse.sql.rendering.templates import cast_to, duck, duck_once
 from hanse.sql.rendering.types import (
     BIGINT,
@@ -226,13 +227,12 @@ def _join(call: Call) -> Value:
         listed = duck_once("list_transform({0}, lambda _e: coalesce(_e, {1}))", value.sql, missing)
     else:
         listed = duck_once("list_filter({0}, lambda _e: _e IS NOT NULL)", value.sql)
-    known = "{0} IS NOT NULL AND {2} IS NOT NULL" + (" AND {3} IS NOT NULL" if len(call) > 2 else "")
-    asked = [call.as_type(2, STRING).sql] if len(call) > 2 else []
-    text = "array_to_string({1}, {2})"
+    text = duck("array_to_string({0}, {1})", listed, separator)
     if call.as_type(1, STRING).literal is None:  # DuckDB wants its separator written out
-        text = "CASE WHEN len({1}) > 0 THEN list_reduce({1}, lambda _a, _b: _a || {2} || _b) END"
-    joined = duck_once(f"CASE WHEN {known} THEN coalesce({text}, '') END", value.sql, listed, separator, *asked)
-    return Value(joined, STRING)
+        text = joined(listed, separator)
+    known = [value.sql, separator, *(call.as_type(2, STRING).sql for _ in call.nodes[2:])]
+    tests = exp.and_(*(duck("{0} IS NOT NULL", each) for each in known), wrap=False)
+    return Value(duck("CASE WHEN {0} THEN coalesce({1}, '') END", tests, text), STRING)
 
 
 def _flatten(call: Call) -> Value:

@@ -10,8 +10,19 @@ from hanse.sql.rendering.lambdas import LAMBDAS
 from hanse.sql.rendering.maps import MAPS
 from hanse.sql.rendering.math import MATH
 from hanse.sql.rendering.refusals import REFUSALS
+from hanse.sql.rendering.separators import SEPARATORS
 from hanse.sql.rendering.strings import STRINGS
 
 __all__ = ["FUNCTIONS"]
 
-FUNCTIONS: dict[str, Function] = {**REFUSALS, **CONDITIONALS, **STRINGS, **MATH, **DATES, **ARRAYS, **LAMBDAS, **MAPS}
+FUNCTIONS: dict[str, Function] = {
+    **REFUSALS,
+    **CONDITIONALS,
+    **STRINGS,
+    **SEPARATORS,
+    **MATH,
+    **DATES,
+    **ARRAYS,
+    **LAMBDAS,
+    **MAPS,
+}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
 from hanse.sql.rendering.call import Call, Function, plain, refused
 from hanse.sql.rendering.casts import coerce
 from hanse.sql.rendering.operators import java_pattern
-from hanse.sql.rendering.templates import duck, duck_once, number, text, wrapped
+from hanse.sql.rendering.templates import duck, number, text, wrapped
 from hanse.sql.rendering.types import (
     BIGINT,
     BINARY,
@@ -50,28 +48,6 @@ def _concat_arrays(call: Call, values: list[Value]) -> Value:
     return Value(result, type_)
 
 
-def _concat_ws(call: Call) -> Value:
-    separator = call.as_type(0, STRING).sql
-    if not any(value.type.kind == "array" for value in call.values()[1:]):
-        parts = [coerce(value, STRING, call.node).sql for value in call.values()[1:]]
-        if not parts:
-            return Value(duck("CASE WHEN {0} IS NOT NULL THEN '' END", separator), STRING)
-        return Value(exp.Anonymous(this="concat_ws", expressions=[separator, *parts]), STRING)
-    lists = []
-    for value in call.values()[1:]:
-        if value.type.kind == "array":
-            lists.append(duck("coalesce({0}, CAST([] AS VARCHAR[]))", coerce(value, array(STRING), call.node).sql))
-        else:
-            lists.append(exp.Array(expressions=[coerce(value, STRING, call.node).sql]))
-    joined: exp.Expr = lists[0]
-    for other in lists[1:]:
-        joined = duck("list_concat({0}, {1})", joined, other)
-    kept = duck("list_filter({0}, lambda _s: _s IS NOT NULL)", joined)
-    if call.value(0).literal is None:
-        return Value(_joined(kept, separator), STRING)
-    return Value(duck("coalesce(array_to_string({0}, {1}), '')", kept, separator), STRING)
-
-
 _SUBSTRING = (
     "CASE WHEN {1} > 0 THEN substring({0}, {1}, {2}) "
     "WHEN {1} = 0 THEN substring({0}, 1, {2}) "
@@ -110,14 +86,6 @@ def _counted(template: str, *others: Type) -> Function:
     return Function(len(others) + 1, len(others) + 1, build)
 
 
-def _present(result: exp.Expression, *values: Value) -> exp.Expression:
-    """``result``, or NULL where one of ``values`` is NULL; a literal never is."""
-    tests = [duck("{0} IS NOT NULL", value.sql) for value in values if value.literal is None]
-    if not tests:
-        return result
-    return duck("CASE WHEN {0} THEN {1} END", exp.and_(*tests, wrap=False), result)
-
-
 def _trim(name: str) -> Function:
     def build(call: Call) -> Value:
         if len(call) == 1:
@@ -132,30 +100,6 @@ def _trim(name: str) -> Function:
 
 def _pattern(call: Call, index: int) -> exp.Expr:
     return java_pattern(call.as_type(index, STRING), call.nodes[index])
-
-
-def _split(call: Call) -> Value:
-    value = call.as_type(0, STRING)
-    if len(call) > 2 and call.integer(2) > 0:
-        raise unsupported(call.node, "split with a limit", "use slice(split(...), 1, n)")
-    pattern = call.as_type(1, STRING)
-    if pattern.literal == "":
-        return Value(duck("CASE WHEN {0} = '' THEN [''] ELSE regexp_extract_all({0}, '(?s).') END", value.sql),
-                     array(STRING))  # fmt: skip
-    if pattern.literal == "|":
-        each = duck("list_append(regexp_extract_all({0}, '(?s).'), '')", value.sql)
-        return Value(_present(each, value), array(STRING))
-    if pattern.literal is not None and _matches_nothing(pattern.literal):
-        what = f"split at {pattern.literal!r}, which matches the empty text"
-        raise unsupported(call.nodes[1], what, "write a pattern that matches at least one character")
-    return Value(_present(duck("string_split_regex({0}, {1})", value.sql, _pattern(call, 1)), pattern), array(STRING))
-
-
-def _matches_nothing(pattern: str) -> bool:
-    try:
-        return re.search(pattern, "") is not None
-    except re.error:
-        return False
 
 
 def _regexp_extract(call: Call) -> Value:
@@ -292,38 +236,6 @@ def _hex(call: Call) -> Value:
     return Value(duck("hex({0})", value.sql), STRING)
 
 
-def _split_part(call: Call) -> Value:
-    if call.integer(2) == 0:
-        raise misfit(call.nodes[2], "split_part 0", "parts are numbered from 1, or from -1 at the end")
-    value, separator, part = call.as_type(0, STRING).sql, call.as_type(1, STRING), call.integer(2)
-    split = duck("split_part({0}, {1}, {2})", value, separator.sql, number(part))
-    if separator.literal:
-        return Value(split, STRING)
-    whole = value if part in (1, -1) else duck("CASE WHEN {0} IS NOT NULL THEN '' END", value)
-    return Value(duck("CASE WHEN {0} = '' THEN {1} ELSE {2} END", separator.sql, whole, split), STRING)
-
-
-def _substring_index(call: Call) -> Value:
-    value, separator, count = call.as_type(0, STRING), call.as_type(1, STRING), call.integer(2)
-    if count == 0 or separator.literal == "":
-        return Value(_present(text(""), value, separator), STRING)
-    split = duck("string_split({0}, {1})", value.sql, separator.sql)
-    if count > 0:
-        parts = duck(f"list_slice({{0}}, 1, {count})", split)
-    else:
-        parts = duck(f"list_slice({{0}}, greatest(len({{0}}) - {-count} + 1, 1), len({{0}}))", split)
-    if separator.literal is not None:
-        return Value(duck("array_to_string({0}, {1})", parts, separator.sql), STRING)
-    return Value(duck("CASE WHEN {1} <> '' THEN {0} WHEN {1} = '' THEN {2} END", _joined(parts, separator.sql),
-                      separator.sql, _present(text(""), value)), STRING)  # fmt: skip
-
-
-def _joined(parts: exp.Expr, separator: exp.Expr) -> exp.Expression:
-    """Texts of a list, none of them NULL, with a separator that may differ from row to row."""
-    texts = duck_once("list_reduce({0}, lambda _a, _s: _a || {1} || _s, '')", parts, separator)
-    return duck("substring({0}, length({1}) + 1)", texts, separator)
-
-
 def _upper(call: Call) -> Value:
     """Upper case, with the sharp s as two letters, which DuckDB makes one of."""
     value = call.as_type(0, STRING)
@@ -333,12 +245,6 @@ def _upper(call: Call) -> Value:
         return Value(duck("CASE WHEN contains({0}, 'ß') THEN upper(replace({0}, 'ß', 'ss')) ELSE upper({0}) END",
                           value.sql), STRING)  # fmt: skip
     return Value(duck("upper(replace({0}, 'ß', 'ss'))", value.sql), STRING)
-
-
-def _find_in_set(call: Call) -> Value:
-    value, listed = call.as_type(0, STRING), call.as_type(1, STRING)
-    found = duck("coalesce(list_position(string_split({1}, ','), {0}), 0)", value.sql, listed.sql)
-    return Value(_present(found, value, listed), INT)
 
 
 def _reverse(call: Call) -> Value:
@@ -357,7 +263,6 @@ _REVERSE = (
 
 STRINGS: dict[str, Function] = {
     "concat": Function(0, 1000, _concat),
-    "concat_ws": Function(1, 1000, _concat_ws),
     "upper": Function(1, 1, _upper),
     "lower": plain("lower({0})", STRING, returns=STRING),
     "initcap": plain(_INITCAP, STRING, returns=STRING),
@@ -373,9 +278,6 @@ STRINGS: dict[str, Function] = {
     "rtrim": _trim("rtrim"),
     "lpad": _pad("lpad"),
     "rpad": _pad("rpad"),
-    "split": Function(2, 3, _split),
-    "split_part": Function(3, 3, _split_part),
-    "substring_index": Function(3, 3, _substring_index),
     "regexp_extract": Function(2, 3, _regexp_extract),
     "regexp_extract_all": Function(2, 3, _regexp_extract_all),
     "regexp_replace": Function(3, 4, _regexp_replace),
@@ -415,7 +317,6 @@ STRINGS: dict[str, Function] = {
     "unbase64": plain("from_base64({0})", STRING, returns=BINARY),
     "hex": Function(1, 1, _hex),
     "unhex": plain("TRY(unhex({0}))", STRING, returns=BINARY),
-    "find_in_set": Function(2, 2, _find_in_set),
     "elt": refused("use element_at(array(...), n)"),
     "luhn_check": refused("write it with transform and aggregate"),
 }

@@ -83,19 +83,13 @@ def window_over(value: Value, node: exp.Expr, scope: Scope, bind: Bind) -> Value
     root = scope.root()
     if node.args.get("over") not in (None, "OVER"):
         raise unsupported(node, f"{node.args['over']} of a window function")
-    alias = node.args.get("alias")
-    definition = node
-    if alias is not None:
-        found = root.windows.get(alias.name.lower())
-        if found is None:
+    definition, names = node, set[str]()
+    while (alias := definition.args.get("alias")) is not None:  # a window may be called like another
+        name = alias.name.lower()
+        if name in names or name not in root.windows:
             raise misfit(alias, f"unknown window {alias.name}", "name it in WINDOW name AS (...)")
-        definition = found
-        seen = {alias.name.lower()}
-        while (further := definition.args.get("alias")) is not None and further.name.lower() not in seen:
-            seen.add(further.name.lower())
-            if further.name.lower() not in root.windows:
-                raise misfit(further, f"unknown window {further.name}", "name it in WINDOW name AS (...)")
-            definition = root.windows[further.name.lower()]
+        names.add(name)
+        definition = root.windows[name]
     partition = [settle(bind(item, scope)).sql for item in definition.args.get("partition_by") or ()]
     order = definition.args.get("order")
     terms = order_terms(order, scope, bind)
