@@ -239,7 +239,7 @@ def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterato
             assert not asking.lost, asking.lost
             return took
 
-        with journal.busy():
+        with journal.busy(run.run_id):
             yield ask
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -122,19 +122,20 @@ class Database:
     SQLite runs with a rollback journal rather than a write-ahead log: a registry is written rarely and
     shortly, and this way it is one plain file that can be copied, lies well on a network share and opens in a
     read-only folder.
-    ``synchronous=EXTRA`` is FULL plus a sync of the folder, so a committed model survives a power cut too. Where many
-    commits follow one another, the journal's file is kept from one to the next: see :meth:`often`.
+    ``synchronous=EXTRA`` is FULL plus a sync of the folder, so a committed model survives a power cut too.
 
     Args:
         target: the path of an SQLite file, any SQLAlchemy URL, or None for one in memory.
         timeout_s: how long to wait for another process that holds the lock.
+
+    Attributes:
+        file: the absolute path of an SQLite file; None for a server, and in memory.
     """
 
     def __init__(self, target: str | Path | None, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._lock = threading.RLock()
-        self._path: Path | None = None
-        self._journal_mode = "DELETE"
+        self.file: Path | None = None
         self.where = "in memory"
         with self._translated():
             self.engine = self._make_engine(target)
@@ -167,27 +168,6 @@ class Database:
         """
         with self._transaction(write=True) as connection:
             yield connection
-
-    @contextlib.contextmanager
-    def often(self) -> Iterator[None]:
-        """Commit in two thirds of the time while the block lasts, as safely; not to be nested.
-
-        SQLite overwrites its journal's head then instead of removing the file, which is removed at the end. Where the
-        process is killed before, the file lies there until the next commit, and is harmless.
-        """
-        try:
-            self._journal("PERSIST")
-            yield
-        finally:
-            with contextlib.suppress(WorkspaceError):  # what is written is written
-                self._journal("DELETE")
-
-    def _journal(self, mode: str) -> None:
-        self._journal_mode = mode
-        if self.is_sqlite and self._path is not None:
-            with self._lock, self._translated(), self.engine.connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                driver.execute(f"PRAGMA journal_mode = {mode}")
 
     def close(self) -> None:
         """Give back all connections; a database in memory ends here."""
@@ -223,8 +203,8 @@ class Database:
         return sa.create_engine(url, pool_pre_ping=True)
 
     def _engine_of_file(self, path: Path) -> sa.Engine:
-        self._path = path.absolute()
-        self.where = str(self._path)
+        self.file = path.absolute()
+        self.where = str(self.file)
         if "\0" in self.where:
             raise WorkspaceError(f"registry {self.where!r}: need the path of a file")
         return sa.create_engine(
@@ -237,19 +217,19 @@ class Database:
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = EXTRA")
-            connection.execute(f"PRAGMA journal_mode = {self._journal_mode}")
+            connection.execute("PRAGMA journal_mode = DELETE")
         except BaseException:
             connection.close()  # the pool does not know it yet
             raise
 
     def _look(self, _connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:
         """Make a kept connection anew where its file is another, or was changed behind it: it would not see that."""
-        now = _state_of(self._path)
+        now = _state_of(self.file)
         if record.info.setdefault(_FILE, now) != now:
             raise sa.exc.DisconnectionError
 
     def _look_away(self, _connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
-        record.info[_FILE] = _state_of(self._path)
+        record.info[_FILE] = _state_of(self.file)
 
     def _bring_up(self) -> None:
         """Make the tables in an empty database; refuse one of a newer Hanse or of another program."""
@@ -316,12 +296,12 @@ class Database:
 
     def _why_not_opened(self) -> str:
         try:
-            if self._path is None or self._path.is_dir():
+            if self.file is None or self.file.is_dir():
                 return "it is a folder: move it away"
-            if not self._path.parent.exists():
-                return f"there is no folder {self._path.parent}: create it first"
-            if not self._path.parent.is_dir():
-                return f"{self._path.parent} is a file, not a folder: choose another path"
+            if not self.file.parent.exists():
+                return f"there is no folder {self.file.parent}: create it first"
+            if not self.file.parent.is_dir():
+                return f"{self.file.parent} is a file, not a folder: choose another path"
         except OSError as error:
             return f"{error.strerror}: choose another path"
         return "its folder or file is not writable: change the permissions (chmod) or choose another path"

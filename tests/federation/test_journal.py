@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import json
+import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,12 +17,14 @@ import pytest
 from federation_support import echo, until
 
 import hanse
-from hanse.errors import RegistryError
+from hanse.errors import RegistryError, WorkspaceError
 from hanse.federation.coordinator import Coordinator
-from hanse.federation.journal import Journal, Recording, Run
+from hanse.federation.journal import Journal, Run, now
 from hanse.federation.plan import Plan
+from hanse.federation.tail import Row, Tail
 from hanse.messages import Reply, Task
 from hanse.models.kmeans import KMeans
+from hanse.registry_database import Database
 from hanse.transports.inprocess import InProcess
 
 STATEMENT = "CREATE FEDERATED MODEL g ..."
@@ -47,39 +54,70 @@ def test_the_last_run_is_the_last_training_not_the_last_evaluation(journal: Jour
     assert found.status == "failed"
 
 
-def test_while_rounds_follow_one_another_the_journal_of_sqlite_stays(journal: Journal, tmp_path: Path) -> None:
-    """And is gone afterwards, also where another session, which removes it at each commit, has written meanwhile."""
+def write(journal: Journal, round_: int, given: Mapping[str, Reply | None], kind: str = "moments") -> None:
+    with journal.recording("a" * 32, round_, kind) as add:
+        for silo, one in given.items():
+            add(silo, one)
+
+
+def files(tmp_path: Path) -> list[Path]:
+    """Of replies that are not in the registry yet."""
+    return sorted((tmp_path / "w").glob("*.replies"))
+
+
+def test_while_rounds_follow_one_another_replies_stand_in_a_file(journal: Journal, tmp_path: Path) -> None:
+    """And are in the registry for everybody who reads them, and alone there afterwards."""
     begin(journal, "a", 1, STATEMENT, "open")
-    beside = tmp_path / "w" / "registry.sqlite-journal"
-    with journal.busy():
+    with journal.busy("a" * 32):
         for number in range(3):
-            with journal.recording("a" * 32, number, "moments") as recording:
-                recording.add("x", reply("x", 1.0))
-            assert beside.stat().st_size > 0
+            write(journal, number, {"x": reply("x", 1.0), "y": None})
+            (file,) = files(tmp_path)
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            assert [(line["round"], line["silo"]) for line in lines[-2:]] == [(number, "x"), (number, "y")]
+            assert lines[-2]["reply"]["statistics"] == {"count": 1.0}
+            assert len(lines) == 2 * (number + 1)
+            assert file.stat().st_mode & 0o777 == 0o600
             with hanse.connect(tmp_path / "w") as other:
-                assert len(other.federation.journal.replies("a" * 32)) == number + 1
-                begin(other.federation.journal, "bcd"[number], 2 + number, STATEMENT, "open")
-            assert not beside.exists()
-        journal.finish("a" * 32, "done")
-        assert beside.exists()
-    assert not beside.exists()
-    with hanse.connect(tmp_path / "w") as other:
-        assert sorted(other.federation.journal.replies("a" * 32)) == [0, 1, 2]
-    journal.finish("a" * 32, "failed")
-    assert not beside.exists()
+                assert sorted(other.federation.journal.replies("a" * 32)) == list(range(number + 1))
+                assert other.federation.journal.silent("a" * 32, "moments") == ["y"] * (number + 1)
+    assert files(tmp_path) == []
+    every = {key: {"x": reply("x", 1.0), "y": None} for key in range(3)}
+    assert journal.replies("a" * 32) == every
+    write(journal, 3, {"x": None})  # a commit of its own
+    assert journal.replies("a" * 32) == {**every, 3: {"x": None}}
+    assert [item.model for item in journal.received("g")] == ["g"] * 7
 
 
-def test_a_process_that_is_killed_between_rounds_leaves_a_whole_registry(tmp_path: Path) -> None:
+def test_many_replies_go_into_the_registry_while_the_training_goes_on(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    big = reply("x", 1.0, "x" * 400_000)
+    with journal.busy("a" * 32):
+        sizes = []
+        for number in range(4):
+            journal.settle()  # as the coordinator does while silos work
+            write(journal, number, {"x": big})
+            sizes.append(files(tmp_path)[0].stat().st_size)
+        assert sizes[2] > 1_200_000
+        assert sizes[3] == sizes[0] > 400_000
+    assert journal.replies("a" * 32) == {key: {"x": big} for key in range(4)}
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"run_id":"aa', b"\0\0\0\0\n", b"\xff\n{}\n"])
+def test_what_a_killed_process_wrote_down_is_known(tmp_path: Path, torn: bytes) -> None:
+    """Whatever a power cut left behind it."""
     with hanse.connect(tmp_path / "w") as session:
         begin(session.federation.journal, "a", 1, STATEMENT, "open")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "w")], check=False)
     assert killed.returncode == -signal.SIGKILL
-    beside = tmp_path / "w" / "registry.sqlite-journal"
-    assert beside.exists()
+    (file,) = files(tmp_path)
+    with file.open("ab") as more:
+        more.write(torn)
     with hanse.connect(tmp_path / "w") as session:
-        assert list(session.federation.journal.replies("a" * 32)) == [0]
-        session.federation.journal.finish("a" * 32, "done")
-    assert not beside.exists()
+        assert session.federation.journal.replies("b" * 32) == {}
+        assert files(tmp_path) == [file]  # another run's
+        assert list(session.federation.journal.replies("a" * 32)) == [0, 1]
+        assert files(tmp_path) == []
+        assert list(session.federation.journal.replies("a" * 32)) == [0, 1]
 
 
 KILLED = """
@@ -88,24 +126,119 @@ import hanse
 from hanse.messages import Reply
 
 journal = hanse.connect(sys.argv[1]).federation.journal
-with journal.busy():
-    with journal.recording("a" * 32, 0, "moments") as recording:
-        recording.add("x", Reply(run="a" * 32, round=0, silo="x", task_hash="", status="ok"))
-    os.kill(os.getpid(), signal.SIGKILL)
+with journal.busy("a" * 32):
+    for number in (0, 1):
+        with journal.recording("a" * 32, number, "moments") as add:
+            add("x", Reply(run="a" * 32, round=number, silo="x", task_hash="", status="ok"))
+            if number:
+                os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def reply(silo: str, count: float) -> Reply:
-    return Reply(run="a" * 32, round=0, silo=silo, task_hash="", status="ok", statistics={"count": count})
+def test_replies_of_a_run_that_the_registry_does_not_know_are_dropped(tmp_path: Path) -> None:
+    """It was moved away, or is another."""
+    with hanse.connect(tmp_path / "w") as session:
+        assert session.federation.journal.received(None) == []
+        registry = tmp_path / "w" / "registry.sqlite"
+        tail = Tail(registry, "a" * 32)
+        tail.add(Row(run_id="a" * 32, round=0, silo="x", kind="moments", received=now()))
+        assert session.federation.journal.received(None) == []
+        assert files(tmp_path) == [tail.path]
+        tail.close()
+        assert session.federation.journal.received(None) == []
+        assert files(tmp_path) == []
+
+
+def test_two_processes_that_resume_one_run_write_files_of_their_own(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    with hanse.connect(tmp_path / "w") as session:
+        other = session.federation.journal
+        with journal.busy("a" * 32), other.busy("a" * 32):
+            write(journal, 0, {"x": reply("x", 1.0)})
+            write(other, 0, {"x": reply("x", 2.0), "y": reply("y", 3.0)})
+            assert len(files(tmp_path)) == 2
+    assert files(tmp_path) == []
+    assert sorted(journal.replies("a" * 32)[0]) == ["x", "y"]
+    assert len(journal.received("g")) == 2
+
+
+def test_where_no_file_can_be_made_each_round_is_a_commit(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+
+    def unsupported(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with journal.busy("a" * 32):
+        write(journal, 0, {"x": reply("x", 1.0)})
+        monkeypatch.undo()
+        write(journal, 1, {"x": reply("x", 1.0)})
+        assert sorted(journal.replies("a" * 32)) == [0, 1]
+    assert all(path.stat().st_size == 0 for path in files(tmp_path))
+
+
+def test_a_registry_in_memory_has_no_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with hanse.connect() as session:
+        begin(session.federation.journal, "a", 1, STATEMENT, "open")
+        with session.federation.journal.busy("a" * 32):
+            write(session.federation.journal, 0, {"x": None})
+        assert session.federation.journal.replies("a" * 32) == {0: {"x": None}}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_ends_the_round_and_loses_nothing_before_it(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    write_some = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if len(data) < 200:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_some(file, data[:-150])
+
+    def cut_off() -> None:
+        with journal.busy("a" * 32):
+            write(journal, 0, {"x": reply("x", 1.0)})
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "write", full)
+                write(journal, 1, {"x": reply("x", 1.0)})
+
+    with pytest.raises(WorkspaceError, match=r"replies cannot be written: No space left on device: free some space"):
+        cut_off()
+    assert sorted(journal.replies("a" * 32)) == [0]
+    assert files(tmp_path) == []
+
+
+def test_a_registry_that_is_locked_at_the_end_gets_them_later(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    registry = tmp_path / "w" / "registry.sqlite"
+    impatient = Journal(Database(registry, timeout_s=0.05))
+    with impatient.busy("a" * 32):
+        write(impatient, 0, {"x": reply("x", 1.0)})
+        locked = sqlite3.connect(registry, isolation_level=None)
+        locked.execute("BEGIN EXCLUSIVE")
+    assert len(files(tmp_path)) == 1
+    locked.execute("ROLLBACK")
+    locked.close()
+    impatient.close()
+    assert sorted(journal.replies("a" * 32)) == [0]
+    assert files(tmp_path) == []
+
+
+def reply(silo: str, count: float, message: str = "") -> Reply:
+    statistics = {"count": count}
+    return Reply(run="a" * 32, round=0, silo=silo, task_hash="", status="ok", statistics=statistics, message=message)
 
 
 def test_of_two_replies_the_first_stands_and_one_after_silence_is_kept(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
     silent = []
     for given in ({"x": reply("x", 1.0), "y": None}, {"x": reply("x", 2.0), "y": reply("y", 3.0)}, {"y": None}):
-        with journal.recording("a" * 32, 0, "install") as recording:
-            for silo, one in given.items():
-                recording.add(silo, one)
+        write(journal, 0, given, "install")
         silent.append(journal.silent("a" * 32, "install"))
     assert silent == [["y"], [], []]
     assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0), "y": reply("y", 3.0)}}
@@ -116,8 +249,8 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
     begin(journal, "a", 1, STATEMENT, "open")
 
     def cut_off() -> None:
-        with journal.recording("a" * 32, 0, "moments") as recording:
-            recording.add("x", reply("x", 1.0))
+        with journal.recording("a" * 32, 0, "moments") as add:
+            add("x", reply("x", 1.0))
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -126,18 +259,8 @@ def test_what_came_before_an_error_is_written_down(journal: Journal) -> None:
 
 
 def test_what_cannot_be_written_down_does_not_count(journal: Journal) -> None:
-    with pytest.raises(RegistryError), journal.recording("a" * 32, 0, "moments") as recording:
-        recording.add("x", reply("x", 1.0))  # no such run was begun
-
-
-def test_a_reply_is_written_down_while_another_is_waited_for(journal: Journal) -> None:
-    begin(journal, "a", 1, STATEMENT, "open")
-    with journal.recording("a" * 32, 0, "moments") as recording:
-        recording.add("x", reply("x", 1.0))
-        recording.write()
-        assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0)}}
-        recording.add("y", None)
-    assert journal.replies("a" * 32) == {0: {"x": reply("x", 1.0), "y": None}}
+    with pytest.raises(RegistryError):
+        write(journal, 0, {"x": reply("x", 1.0)})  # no such run was begun
 
 
 def test_the_coordinator_writes_a_reply_down_while_another_is_waited_for(journal: Journal) -> None:
@@ -149,40 +272,8 @@ def test_the_coordinator_writes_a_reply_down_while_another_is_waited_for(journal
 
     plan = Plan("g", "features", ("a",), ("x", "y"), KMeans(), {})
     transport = InProcess({"x": echo, "y": slow})
-    replies = Coordinator(plan, transport, journal, "a" * 32).exchange("describe")
+    with journal.busy("a" * 32):
+        replies = Coordinator(plan, transport, journal, "a" * 32).exchange("describe")
     transport.close()
     assert journal.replies("a" * 32) == {0: replies}
     assert sorted(replies) == ["x", "y"]
-
-
-def test_what_could_not_be_written_down_is_told_once() -> None:
-    broken = RegistryError("the disk is full")
-    tried: list[Mapping[str, Reply | None]] = []
-
-    def to_disk(replies: Mapping[str, Reply | None]) -> None:
-        tried.append(replies)
-        raise broken
-
-    recording = Recording(to_disk)
-    recording.add("x", reply("x", 1.0))
-    with pytest.raises(RegistryError) as caught:
-        recording.write()
-    recording.write()  # as the end of the block does, while the error is on its way up
-    assert caught.value is broken
-    assert tried == [{"x": reply("x", 1.0)}]
-
-
-def test_replies_that_come_together_are_written_down_together() -> None:
-    """Those that keep coming, and leave no time for it, at the latest when the first has waited for a while."""
-    now = [0.0]
-    given: list[Mapping[str, Reply | None]] = []
-    recording = Recording(given.append, lambda: now[0])
-    recording.add("x", reply("x", 1.0))
-    recording.add("y", None)
-    assert given == []
-    now[0] = 0.2
-    recording.add("z", reply("z", 2.0))
-    assert given == [{"x": reply("x", 1.0), "y": None, "z": reply("z", 2.0)}]
-    recording.add("w", None)
-    recording.write()
-    assert given[1:] == [{"w": None}]

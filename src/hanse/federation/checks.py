@@ -62,8 +62,9 @@ def checked(silo: str, name: str, value: Any, shape: tuple[int, ...] | None) -> 
     array = array.astype(np.float64)
     if shape is not None and array.shape != shape:
         raise ShapeError(f"silo {silo}: statistic {name} has shape {array.shape}, need {shape}")
-    in_range(silo, name, array, ~np.isfinite(array), "finite numbers")
-    in_range(silo, name, array, np.abs(array) > _LARGEST, f"numbers from {-_LARGEST:g} to {_LARGEST:g}")
+    if not np.all(np.abs(array) <= _LARGEST):  # NaN is not
+        in_range(silo, name, array, ~np.isfinite(array), "finite numbers")
+        in_range(silo, name, array, np.abs(array) > _LARGEST, f"numbers from {-_LARGEST:g} to {_LARGEST:g}")
     return array
 
 

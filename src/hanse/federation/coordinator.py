@@ -84,7 +84,7 @@ class Coordinator:
             kind: of the task.
             only: fewer silos.
             each: by silo fields that differ.
-            meanwhile: what there is to do while silos work; it may be left out, or called again.
+            meanwhile: what there is to do while silos work; it may be left out.
             fields: of the task: ``state``, ``payload`` ...
 
         Returns:
@@ -147,20 +147,20 @@ class Coordinator:
     ) -> None:
         """Ask, and have every reply and every silence on disk before any of them counts."""
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
-        with self.journal.recording(self.run_id, round_, kind) as recording:
 
-            def waiting() -> None:
-                recording.write()
-                if meanwhile is not None:
-                    meanwhile()
+        def waiting() -> None:
+            self.journal.settle()
+            if meanwhile is not None:
+                meanwhile()
 
+        with self.journal.recording(self.run_id, round_, kind) as add:
             for reply in self.transport.ask(tasks, self.plan.options.timeout, waiting):
                 if expected.get(reply.silo) == reply.task_hash and reply.silo not in known:
-                    recording.add(reply.silo, reply)
+                    add(reply.silo, reply)
                     known[reply.silo] = reply
             for silo in tasks:
                 if silo not in known:
-                    recording.add(silo, None)
+                    add(silo, None)
                     known[silo] = None
 
     def end(self) -> None:

@@ -1,14 +1,15 @@
 """The coordinator's own record: which silos it knows, which runs it began, and every reply it accepted.
 
 A reply is journalled before the training advances on it, so a run that was cut off goes on where it stopped: the same
-tasks are asked again, and what the journal holds is not asked twice. SHOW EGRESS reads from here.
+tasks are asked again, and what the journal holds is not asked twice. SHOW EGRESS reads from here. What a training has
+just received stands in a file beside the database for a while: see :mod:`hanse.federation.tail`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import time
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +20,17 @@ import numpy as np
 import sqlalchemy as sa
 
 from hanse.decoding import decoded
-from hanse.errors import FederationError, RegistryError, nearest
+from hanse.errors import FederationError, RegistryError, WorkspaceError, nearest
+from hanse.federation.tail import Row, Tail, rows_of, tails
 from hanse.messages import Reply, decode, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
-__all__ = ["Journal", "Received", "Recording", "Run", "SiloRecord", "now", "shapes_of"]
+__all__ = ["Add", "Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
 
-_LONGEST_S: Final = 0.1
-"""So long a reply may wait for others that keep coming, to be written down with them."""
+_LONG_TAIL_BYTES: Final = 1 << 20
+
+Add = Callable[[str, Reply | None], None]
+"""Takes a silo's reply, or None where it kept silent until the deadline."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._tail: Tail | None = None
 
     def close(self) -> None:
         """Give the connections back."""
@@ -171,42 +176,87 @@ class Journal:
 
     # -- replies ------------------------------------------------------------------------------
 
-    def busy(self) -> contextlib.AbstractContextManager[None]:
-        """While the block lasts, round follows round, and each is written down."""
-        return self._database.often()
+    @contextlib.contextmanager
+    def busy(self, run_id: str) -> Iterator[None]:
+        """While the block lasts, round follows round: replies are written down in a file; see :meth:`settle`.
+
+        Where there can be no such file, every round is a commit.
+        """
+        with contextlib.suppress(WorkspaceError):
+            if self._database.file is not None and os.name == "posix":
+                self._tail = Tail(self._database.file, run_id)
+        try:
+            yield
+        finally:
+            tail, self._tail = self._tail, None
+            if tail is not None:
+                with contextlib.suppress(WorkspaceError):  # then whoever reads the record moves it
+                    self._move(tail)
+                tail.close()
 
     @contextlib.contextmanager
-    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Recording]:
-        """Write the replies of a round down while it goes on; all of them are on disk when the block ends.
+    def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Add]:
+        """Write the replies of a round down; all that were given are when the block ends, however it does.
 
         Args:
             run_id: of the run.
             round_: which one.
             kind: of its tasks.
         """
-        recording = Recording(lambda replies: self._record(run_id, round_, kind, replies))
-        try:
-            yield recording
-        finally:
-            recording.write()
+        tail, rows = self._tail, []
 
-    def _record(self, run_id: str, round_: int, kind: str, replies: Mapping[str, Reply | None]) -> None:
+        def add(silo_name: str, reply: Reply | None) -> None:
+            data = msgspec.Raw(b"null" if reply is None else encode(reply))
+            row = Row(run_id=run_id, round=round_, silo=silo_name, kind=kind, received=now(), reply=data)
+            if tail is None:
+                rows.append(row)
+            else:
+                tail.add(row)
+
+        try:
+            yield add
+        finally:
+            self._insert(rows)
+
+    def settle(self) -> None:
+        """Move replies of earlier rounds into the database, if there are many; a thing to do while silos work."""
+        if self._tail is not None and self._tail.size_bytes > _LONG_TAIL_BYTES:
+            self._move(self._tail)
+
+    def _move(self, tail: Tail) -> None:
+        self._insert(tail.rows)
+        tail.clear()
+
+    def _gather(self, run_id: str | None = None) -> None:
+        """Copy what stands in files, of one run or of all, into the database; those of dead processes go."""
+        if self._database.file is not None:
+            for path in tails(self._database.file, run_id):
+                with contextlib.suppress(WorkspaceError), rows_of(path) as rows:  # whoever may write does it later
+                    if rows and self._has_run(rows[0].run_id):
+                        self._merge(rows)
+
+    def _has_run(self, run_id: str) -> bool:
+        with self._database.reading() as connection:
+            query = sa.select(federated_run.c.run_id).where(federated_run.c.run_id == run_id)
+            return connection.scalar(query) is not None
+
+    def _insert(self, rows: Sequence[Row]) -> None:
         """One transaction."""
-        about = {"run_id": run_id, "round": round_, "kind": kind, "received": now()}
-        rows = [
-            {**about, "silo": name, "reply": b"" if reply is None else encode(reply)} for name, reply in replies.items()
-        ]
+        if not rows:
+            return
         try:
             with self._database.writing() as connection:
-                connection.execute(federated_reply.insert(), rows)
+                connection.execute(federated_reply.insert(), [row.columns for row in rows])
         except ConflictError:  # a silo kept silent before, or another process resumes the same run and was first
             self._merge(rows)
 
-    def _merge(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _merge(self, rows: Sequence[Row]) -> None:
         """Of two replies the first stands; one that comes after silence is kept."""
         columns = federated_reply.c
+        if not rows:
+            return
         with self._database.writing() as connection:
-            for row in rows:
+            for row in [row.columns for row in rows]:
                 key = [columns[name] == row[name] for name in ("run_id", "round", "silo")]
                 known = connection.scalar(sa.select(sa.func.length(columns.reply)).where(*key))
                 if known is None:
@@ -216,6 +266,7 @@ class Journal:
 
     def replies(self, run_id: str) -> dict[int, dict[str, Reply | None]]:
         """What is known of a run: by round and silo its reply, or None where it kept silent."""
+        self._gather(run_id)
         query = sa.select(federated_reply).where(federated_reply.c.run_id == run_id)
         found: dict[int, dict[str, Reply | None]] = {}
         with self._database.reading() as connection:
@@ -225,6 +276,7 @@ class Journal:
 
     def silent(self, run_id: str, kind: str) -> list[str]:
         """The silos that kept silent when a run asked them for this."""
+        self._gather(run_id)
         query = sa.select(federated_reply.c.silo).where(
             federated_reply.c.run_id == run_id,
             federated_reply.c.kind == kind,
@@ -235,6 +287,7 @@ class Journal:
 
     def received(self, model: str | None) -> Sequence[Received]:
         """All replies in order, of one model or of all."""
+        self._gather()
         query = (
             sa.select(federated_reply, federated_run.c.model)
             .join(federated_run, federated_run.c.run_id == federated_reply.c.run_id)
@@ -257,40 +310,6 @@ class Journal:
             )
             for r in rows
         ]
-
-
-class Recording:
-    """The replies of a round on their way to the disk; those that come together are written together.
-
-    A commit costs the same for one as for many. A reply that was cut off before its commit is asked for again; the silo
-    repeats it from its ledger.
-
-    Args:
-        to_disk: takes replies by silo.
-        clock: in seconds.
-    """
-
-    def __init__(
-        self, to_disk: Callable[[Mapping[str, Reply | None]], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._to_disk = to_disk
-        self._clock = clock
-        self._waiting: dict[str, Reply | None] = {}
-        self._since = 0.0
-
-    def add(self, silo_name: str, reply: Reply | None) -> None:
-        """Take a silo's reply, or None where it kept silent until the deadline; written in a while at the latest."""
-        if not self._waiting:
-            self._since = self._clock()
-        self._waiting[silo_name] = reply
-        if self._clock() > self._since + _LONGEST_S:
-            self.write()
-
-    def write(self) -> None:
-        """Write what has come so far; raises what went wrong with it."""
-        replies, self._waiting = self._waiting, {}
-        if replies:
-            self._to_disk(replies)
 
 
 def shapes_of(reply: Reply) -> str:

@@ -108,7 +108,7 @@ def _train(
 ) -> Made:
     """Every step is one that may have been taken before: RESUME MODEL takes them all again."""
     journal, registry = session.federation.journal, session.registry
-    with session.federation.transport(records) as transport, journal.busy():
+    with session.federation.transport(records) as transport, journal.busy(run.run_id):
         coordinator = Coordinator(plan, transport, journal, run.run_id, progress)
         try:
             federated = train_federated(coordinator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from hanse.errors import HanseError
 from hanse.messages import Reply, Task, task_hash
@@ -13,8 +13,6 @@ from hanse.messages import Reply, Task, task_hash
 __all__ = ["Answer", "Transport", "answered", "failed", "fits", "handed_on"]
 
 T = TypeVar("T")
-
-_MOMENT_S: Final = 0.02
 
 Answer = Callable[[Task], Reply]
 """A silo's agent, as a transport sees it: thread-safe, and giving the same answer to the same task hash."""
@@ -35,8 +33,8 @@ class Transport(Protocol):
         Args:
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
-            meanwhile: what there is to do while silos work: called by the thread that waits, when all tasks are, or
-                soon will be, on their way, and again when no reply has come for a moment; once after each reply.
+            meanwhile: what there is to do while silos work: called once by the thread that waits, when all tasks
+                are, or soon will be, on their way.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller
@@ -52,30 +50,19 @@ class Transport(Protocol):
         ...
 
 
-def handed_on(
-    came: queue.SimpleQueue[T], deadline: float | None, meanwhile: Callable[[], object] | None
-) -> Iterator[T]:
-    """What comes out of a queue until a deadline; when nothing has come for a moment, ``meanwhile`` is called.
+def handed_on(came: queue.SimpleQueue[T], deadline: float | None) -> Iterator[T]:
+    """What comes out of a queue until a deadline.
 
     Args:
         came: filled by other threads.
         deadline: on the monotonic clock; None waits for ever.
-        meanwhile: called once between two that come; None has nothing to do.
     """
-    quiet = False
     while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        last = quiet or meanwhile is None or (left is not None and left <= _MOMENT_S)
         try:
-            one = came.get(timeout=left if last else _MOMENT_S)
+            one = came.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            if last or meanwhile is None:
-                return
-            quiet = True
-            meanwhile()
-        else:
-            yield one
-            quiet = False
+            return
+        yield one
 
 
 def failed(task: Task, message: str) -> Reply:

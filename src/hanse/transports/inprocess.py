@@ -72,7 +72,7 @@ class InProcess:
             self._pool.submit(self._answer, self._agents[silo], task, replies)
         if meanwhile is not None:
             meanwhile()
-        yield from itertools.islice(handed_on(replies, deadline, meanwhile), len(tasks))
+        yield from itertools.islice(handed_on(replies, deadline), len(tasks))
 
     def _answer(self, agent: Answer, task: Task, replies: queue.SimpleQueue[Reply]) -> None:
         replies.put(answered(agent, task, self._say))

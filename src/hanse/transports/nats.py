@@ -153,7 +153,7 @@ class Nats:
         loop = self._started()
         loop.call_soon_threadsafe(self._open, exchange)
         try:
-            for got in handed_on(exchange.replies, deadline, meanwhile):
+            for got in handed_on(exchange.replies, deadline):
                 if isinstance(got, TransportError):
                     raise got
                 if got is not None:

@@ -55,7 +55,7 @@ class Together:
         if meanwhile is not None:
             meanwhile()
         open_ = len(parts)
-        for reply in handed_on(replies, None, meanwhile):
+        for reply in handed_on(replies, None):
             if isinstance(reply, HanseError):
                 raise reply
             if reply is not None:
