@@ -33,7 +33,7 @@ __all__ = ["Diagnostics", "Nats", "serve"]
 _AGAIN_S: Final = 1.0
 _LONGEST_AGAIN_S: Final = 2.0
 _ABSENT_S: Final = 0.1
-_WRITTEN_S: Final = 0.001  # nats-py writes in a task of its own
+_TURNS: Final = 3  # of the loop, in which nats-py's own task writes what is published
 _BREATH: Final = 8  # tasks sealed before replies are looked at
 
 
@@ -228,7 +228,9 @@ class Nats:
                 if pending in exchange.open and not await self._send_one(pending):
                     break
             if not told and all(pending.due for pending in exchange.open):
-                asyncio.get_running_loop().call_later(_WRITTEN_S, exchange.replies.put, None)
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                exchange.replies.put(None)
                 told = True
             if not self._link.connected:
                 await exchange.wake.wait()
