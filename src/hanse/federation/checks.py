@@ -260,9 +260,10 @@ def adds_up(silo: str, told: Statistics, observation: Observation) -> None:
         in_range(silo, "weight", told["weight"], told["weight"] != count, "its count, for all rows weigh the same")
     if "positive" in told:
         in_range(silo, "positive", told["positive"], told["positive"] > count, "at most its count")
-    for name, array in told.items():
-        empty = np.broadcast_to(_beside(count, array) == 0, array.shape)
-        in_range(silo, name, array, empty & (array != 0), "0 for a cell without rows")
+    if not np.all(count):
+        for name, array in told.items():
+            empty = np.broadcast_to(_beside(count, array) == 0, array.shape)
+            in_range(silo, name, array, empty & (array != 0), "0 for a cell without rows")
     for name in _PRODUCTS:
         if name in told:
             _products_of(silo, name, told[name])

@@ -21,7 +21,7 @@ from typing import Final
 
 from hanse.errors import EnvelopeError, HanseError, TransportError, UsageError, nearest
 from hanse.messages import Reply, Task, decode, encode, task_hash
-from hanse.transports.base import fits, handed_on
+from hanse.transports.base import handed_on
 from hanse.transports.envelope import Label, Replays, check_size, open_sealed, seal
 from hanse.transports.keys import Keyring
 from hanse.transports.link import Diagnostics, Link, Message, run_loop
@@ -57,6 +57,10 @@ class _Pending:
     def key(self) -> tuple[str, str]:
         """What a reply must name."""
         return self.task.silo, self.digest
+
+    def is_of(self, reply: Reply) -> bool:
+        """Whether a reply that names silo and digest belongs to the same run and round."""
+        return (reply.run, reply.round) == (self.task.run, self.task.round)
 
 
 @dataclass(eq=False)
@@ -298,7 +302,7 @@ class Nats:
 
     def _accept(self, reply: Reply, subject: str) -> None:
         pending = self._pending.get((reply.silo, reply.task_hash))
-        if pending is None or pending.subject != subject or not fits(reply, pending.task):
+        if pending is None or pending.subject != subject or not pending.is_of(reply):
             raise EnvelopeError("unasked", "no open task has this reply: it came before, too late, or for nobody")
         del self._pending[pending.key]
         pending.exchange.open.discard(pending)
