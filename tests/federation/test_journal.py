@@ -76,7 +76,6 @@ def test_while_rounds_follow_one_another_replies_stand_in_a_file(journal: Journa
             assert [(line["round"], line["silo"]) for line in lines[-2:]] == [(number, "x"), (number, "y")]
             assert lines[-2]["reply"]["statistics"] == {"count": 1.0}
             assert len(lines) == 2 * (number + 1)
-            assert file.stat().st_mode & 0o777 == 0o600
             with hanse.connect(tmp_path / "w") as other:
                 assert sorted(other.federation.journal.replies("a" * 32)) == list(range(number + 1))
                 assert other.federation.journal.silent("a" * 32, "moments") == ["y"] * (number + 1)
@@ -94,7 +93,7 @@ def test_many_replies_go_into_the_registry_while_the_training_goes_on(journal: J
     with journal.busy("a" * 32):
         sizes = []
         for number in range(4):
-            journal.settle()  # as the coordinator does while silos work
+            journal.settle(if_long=True)  # as the coordinator does while silos work
             write(journal, number, {"x": big})
             sizes.append(files(tmp_path)[0].stat().st_size)
         assert sizes[2] > 1_200_000
@@ -102,7 +101,11 @@ def test_many_replies_go_into_the_registry_while_the_training_goes_on(journal: J
     assert journal.replies("a" * 32) == {key: {"x": big} for key in range(4)}
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"run_id":"aa', b"\0\0\0\0\n", b"\xff\n{}\n"])
+@pytest.mark.parametrize(
+    "torn",
+    [b"", b'{"run_id":"aa', b"\0\0\0\0\n", b"\xff\n{}\n", b"[" * 100_000, b"line", b"reply"],
+    ids=["whole", "cut", "zeros", "foreign", "deep", "broken_name", "broken_reply"],
+)
 def test_what_a_killed_process_wrote_down_is_known(tmp_path: Path, torn: bytes) -> None:
     """Whatever a power cut left behind it."""
     with hanse.connect(tmp_path / "w") as session:
@@ -110,14 +113,20 @@ def test_what_a_killed_process_wrote_down_is_known(tmp_path: Path, torn: bytes) 
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "w")], check=False)
     assert killed.returncode == -signal.SIGKILL
     (file,) = files(tmp_path)
+    last = file.read_bytes().splitlines(keepends=True)[-1].replace(b'"round":1', b'"round":2')
+    broken = {b"line": last.replace(b'"silo":"x"', b'"silo":"\xff"'), b"reply": last.replace(b'"ok"', b'"\xff"')}
     with file.open("ab") as more:
-        more.write(torn)
+        more.write(broken.get(torn, torn))
     with hanse.connect(tmp_path / "w") as session:
-        assert session.federation.journal.replies("b" * 32) == {}
-        assert files(tmp_path) == [file]  # another run's
-        assert list(session.federation.journal.replies("a" * 32)) == [0, 1]
+        journal = session.federation.journal
+        assert journal.replies("b" * 32) == {}
+        assert list(journal.replies("a" * 32)) == [0, 1]
+        assert files(tmp_path) == [file]
+        with journal.busy("a" * 32):
+            assert list(journal.replies("a" * 32)) == [0, 1]
+            assert file not in files(tmp_path)
+        assert list(journal.replies("a" * 32)) == [0, 1]
         assert files(tmp_path) == []
-        assert list(session.federation.journal.replies("a" * 32)) == [0, 1]
 
 
 KILLED = """
@@ -135,18 +144,69 @@ with journal.busy("a" * 32):
 """
 
 
-def test_replies_of_a_run_that_the_registry_does_not_know_are_dropped(tmp_path: Path) -> None:
-    """It was moved away, or is another."""
-    with hanse.connect(tmp_path / "w") as session:
-        assert session.federation.journal.received(None) == []
-        registry = tmp_path / "w" / "registry.sqlite"
-        tail = Tail(registry, "a" * 32)
-        tail.add(Row(run_id="a" * 32, round=0, silo="x", kind="moments", received=now()))
-        assert session.federation.journal.received(None) == []
-        assert files(tmp_path) == [tail.path]
-        tail.close()
-        assert session.federation.journal.received(None) == []
-        assert files(tmp_path) == []
+def left_behind(registry: Path, run: str) -> Path:
+    """A file of a dead process, with one reply."""
+    tail = Tail(registry, run * 32)
+    tail.add(Row(run_id=run * 32, round=0, silo="x", kind="moments", received=now()), synced=False)
+    tail.close()
+    return tail.path
+
+
+def test_files_of_another_registry_stay_where_they_are(journal: Journal, tmp_path: Path) -> None:
+    """Of a registry that was moved away, or of one whose name begins alike."""
+    begin(journal, "a", 1, STATEMENT, "open")
+    registry = tmp_path / "w" / "registry.sqlite"
+    unknown = left_behind(registry, "b")
+    alike = left_behind(registry.with_name("registry.sqlite-eu"), "a")
+    odd = tmp_path / "w" / "registry.sqlite-notes.replies"
+    odd.write_bytes(b"mine")
+    with journal.busy("a" * 32):
+        assert journal.received(None) == []
+    assert files(tmp_path) == sorted([unknown, alike, odd])
+
+
+def test_a_registry_behind_a_link_has_its_files_beside_itself(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    (tmp_path / "link").symlink_to(tmp_path / "w" / "registry.sqlite")
+    linked = Journal(Database(tmp_path / "link", timeout_s=5))
+    with linked.busy("a" * 32):
+        write(linked, 0, {"x": reply("x", 1.0)})
+        assert len(files(tmp_path)) == 1
+        assert sorted(journal.replies("a" * 32)) == [0]
+    linked.close()
+    assert files(tmp_path) == []
+
+
+def test_the_file_is_open_to_those_to_whom_the_registry_is(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    (tmp_path / "w" / "registry.sqlite").chmod(0o640)
+    with journal.busy("a" * 32):
+        (file,) = files(tmp_path)
+        assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_silo_would_not_say_again_waits_for_the_disk(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence and refusals; the ledger has the rest."""
+    begin(journal, "a", 1, STATEMENT, "open")
+    refused = Reply(run="a" * 32, round=0, silo="z", task_hash="", status="refused")
+    waited = []
+    with journal.busy("a" * 32), monkeypatch.context() as patched:
+        (file,) = files(tmp_path)
+        patched.setattr(os, "fsync", lambda _: waited.append(file.read_bytes().count(b"\n")))
+        write(journal, 0, {"x": reply("x", 1.0), "y": None, "v": reply("v", 1.0), "z": refused})
+    assert waited == [2, 4]
+
+
+def test_an_ended_run_has_its_replies_in_the_registry(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    with journal.busy("a" * 32):
+        write(journal, 0, {"x": reply("x", 1.0)})
+        journal.finish("a" * 32, "done")
+        (file,) = files(tmp_path)
+        assert file.read_bytes() == b""
+        assert sorted(journal.replies("a" * 32)) == [0]
 
 
 def test_two_processes_that_resume_one_run_write_files_of_their_own(journal: Journal, tmp_path: Path) -> None:
@@ -173,10 +233,9 @@ def test_where_no_file_can_be_made_each_round_is_a_commit(
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with journal.busy("a" * 32):
         write(journal, 0, {"x": reply("x", 1.0)})
-        monkeypatch.undo()
         write(journal, 1, {"x": reply("x", 1.0)})
         assert sorted(journal.replies("a" * 32)) == [0, 1]
-    assert all(path.stat().st_size == 0 for path in files(tmp_path))
+        assert files(tmp_path) == []
 
 
 def test_a_registry_in_memory_has_no_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +266,7 @@ def test_a_full_disk_ends_the_round_and_loses_nothing_before_it(
                 patched.setattr(os, "write", full)
                 write(journal, 1, {"x": reply("x", 1.0)})
 
-    with pytest.raises(WorkspaceError, match=r"replies cannot be written: No space left on device: free some space"):
+    with pytest.raises(WorkspaceError, match=r"replies cannot be written: No space left on device: check the folder"):
         cut_off()
     assert sorted(journal.replies("a" * 32)) == [0]
     assert files(tmp_path) == []
@@ -222,11 +281,32 @@ def test_a_registry_that_is_locked_at_the_end_gets_them_later(journal: Journal, 
         locked = sqlite3.connect(registry, isolation_level=None)
         locked.execute("BEGIN EXCLUSIVE")
     assert len(files(tmp_path)) == 1
+    with pytest.raises(WorkspaceError, match="is locked by another process"), impatient.busy("a" * 32):
+        raise AssertionError("a training must not begin without what is known of it")
     locked.execute("ROLLBACK")
     locked.close()
+    assert sorted(journal.replies("a" * 32)) == [0]
+    assert len(files(tmp_path)) == 1
+    with impatient.busy("a" * 32):
+        pass
     impatient.close()
     assert sorted(journal.replies("a" * 32)) == [0]
     assert files(tmp_path) == []
+
+
+def test_a_registry_that_was_replaced_leaves_them_in_the_file(journal: Journal, tmp_path: Path) -> None:
+    begin(journal, "a", 1, STATEMENT, "open")
+    registry = tmp_path / "w" / "registry.sqlite"
+    with journal.busy("a" * 32):
+        write(journal, 0, {"x": reply("x", 1.0)})
+        registry.rename(tmp_path / "aside")
+        with hanse.connect(tmp_path / "w") as other:
+            assert other.federation.journal.received(None) == []
+    (file,) = files(tmp_path)
+    assert file.stat().st_size > 0
+    (tmp_path / "aside").replace(registry)
+    with hanse.connect(tmp_path / "w") as session:
+        assert session.federation.journal.replies("a" * 32) == {0: {"x": reply("x", 1.0)}}
 
 
 def reply(silo: str, count: float, message: str = "") -> Reply:

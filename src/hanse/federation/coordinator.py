@@ -145,11 +145,11 @@ class Coordinator:
         known: dict[str, Reply | None],
         meanwhile: Callable[[], object] | None,
     ) -> None:
-        """Ask, and have every reply and every silence on disk before any of them counts."""
+        """Ask, and write every reply and every silence down before any of them counts."""
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
 
         def waiting() -> None:
-            self.journal.settle()
+            self.journal.settle(if_long=True)
             if meanwhile is not None:
                 meanwhile()
 

@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +22,8 @@ import sqlalchemy as sa
 
 from hanse.decoding import decoded
 from hanse.errors import FederationError, RegistryError, WorkspaceError, nearest
-from hanse.federation.tail import Row, Tail, rows_of, tails
-from hanse.messages import Reply, decode, encode
+from hanse.federation.tail import Row, Tail, ended, removed, rows_beside
+from hanse.messages import Reply, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
 __all__ = ["Add", "Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
@@ -158,7 +159,8 @@ class Journal:
             )
 
     def finish(self, run_id: str, status: str) -> None:
-        """Note how a run ended."""
+        """Note how a run ended; its replies are in the database then."""
+        self.settle()
         with self._database.writing() as connection:
             connection.execute(federated_run.update().where(federated_run.c.run_id == run_id).values(status=status))
 
@@ -181,18 +183,28 @@ class Journal:
         """While the block lasts, round follows round: replies are written down in a file; see :meth:`settle`.
 
         Where there can be no such file, every round is a commit.
+
+        Raises:
+            WorkspaceError: what dead processes left in files cannot be moved.
         """
-        with contextlib.suppress(WorkspaceError):
-            if self._database.file is not None and os.name == "posix":
-                self._tail = Tail(self._database.file, run_id)
+        file = self._database.file
+        if file is None or os.name != "posix":
+            yield
+            return
+        self._gather(file)
         try:
+            with contextlib.suppress(WorkspaceError):
+                self._tail = Tail(file, run_id)
             yield
         finally:
-            tail, self._tail = self._tail, None
-            if tail is not None:
-                with contextlib.suppress(WorkspaceError):  # then whoever reads the record moves it
-                    self._move(tail)
-                tail.close()
+            tail = self._tail
+            try:
+                with contextlib.suppress(WorkspaceError, RegistryError):  # what is left in the file stays in the record
+                    self.settle()
+            finally:
+                self._tail = None
+                if tail is not None:
+                    tail.close()
 
     @contextlib.contextmanager
     def recording(self, run_id: str, round_: int, kind: str) -> Iterator[Add]:
@@ -210,35 +222,36 @@ class Journal:
             row = Row(run_id=run_id, round=round_, silo=silo_name, kind=kind, received=now(), reply=data)
             if tail is None:
                 rows.append(row)
-            else:
-                tail.add(row)
+            else:  # what a silo would not say again in the same words must not be lost
+                tail.add(row, synced=reply is None or reply.status != "ok")
 
         try:
             yield add
         finally:
             self._insert(rows)
 
-    def settle(self) -> None:
-        """Move replies of earlier rounds into the database, if there are many; a thing to do while silos work."""
-        if self._tail is not None and self._tail.size_bytes > _LONG_TAIL_BYTES:
-            self._move(self._tail)
+    def settle(self, *, if_long: bool = False) -> None:
+        """Move what stands in this run's file into the database.
 
-    def _move(self, tail: Tail) -> None:
-        self._insert(tail.rows)
-        tail.clear()
+        Args:
+            if_long: only if it is much; a thing to do while silos work.
+        """
+        tail = self._tail
+        if tail is not None and (not if_long or tail.size_bytes > _LONG_TAIL_BYTES):
+            self._insert(tail.rows)
+            tail.clear()
 
-    def _gather(self, run_id: str | None = None) -> None:
-        """Copy what stands in files, of one run or of all, into the database; those of dead processes go."""
-        if self._database.file is not None:
-            for path in tails(self._database.file, run_id):
-                with contextlib.suppress(WorkspaceError), rows_of(path) as rows:  # whoever may write does it later
-                    if rows and self._has_run(rows[0].run_id):
-                        self._merge(rows)
-
-    def _has_run(self, run_id: str) -> bool:
-        with self._database.reading() as connection:
-            query = sa.select(federated_run.c.run_id).where(federated_run.c.run_id == run_id)
-            return connection.scalar(query) is not None
+    def _gather(self, file: Path) -> None:
+        """Move what dead processes left in files; that of runs which are not in this database stays there."""
+        with ended(file) as found:
+            if not found:
+                return
+            with self._database.reading() as connection:
+                known = set(connection.scalars(sa.select(federated_run.c.run_id)))
+            ours = [path for path, run_id in found.items() if run_id in known]
+            dead = {found[path] for path in ours}
+            self._merge([row for row in rows_beside(file) if row.run_id in dead])
+            removed(ours)
 
     def _insert(self, rows: Sequence[Row]) -> None:
         """One transaction."""
@@ -266,50 +279,53 @@ class Journal:
 
     def replies(self, run_id: str) -> dict[int, dict[str, Reply | None]]:
         """What is known of a run: by round and silo its reply, or None where it kept silent."""
-        self._gather(run_id)
-        query = sa.select(federated_reply).where(federated_reply.c.run_id == run_id)
         found: dict[int, dict[str, Reply | None]] = {}
-        with self._database.reading() as connection:
-            for row in connection.execute(query):
-                found.setdefault(row.round, {})[row.silo] = decode(row.reply, Reply) if row.reply else None
+        for row in self._rows(federated_run.c.run_id == run_id):
+            found.setdefault(row.round, {})[row.silo] = row.told()
         return found
 
     def silent(self, run_id: str, kind: str) -> list[str]:
         """The silos that kept silent when a run asked them for this."""
-        self._gather(run_id)
-        query = sa.select(federated_reply.c.silo).where(
-            federated_reply.c.run_id == run_id,
-            federated_reply.c.kind == kind,
-            sa.func.length(federated_reply.c.reply) == 0,
-        )
-        with self._database.reading() as connection:
-            return sorted(connection.scalars(query))
+        rows = self._rows(federated_run.c.run_id == run_id)
+        return sorted(row.silo for row in rows if row.kind == kind and not row.data)
 
     def received(self, model: str | None) -> Sequence[Received]:
         """All replies in order, of one model or of all."""
-        self._gather()
-        query = (
-            sa.select(federated_reply, federated_run.c.model)
-            .join(federated_run, federated_run.c.run_id == federated_reply.c.run_id)
-            .order_by(federated_run.c.created, federated_reply.c.round, federated_reply.c.received)
-        )
-        if model is not None:
-            query = query.where(federated_run.c.model_key == model.lower())
+        of_model = sa.true() if model is None else federated_run.c.model_key == model.lower()
+        rows = self._rows(of_model)
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            columns = (federated_run.c.run_id, federated_run.c.model, federated_run.c.created)
+            runs = {run.run_id: run for run in connection.execute(sa.select(*columns).where(of_model))}
         return [
             Received(
-                r.run_id,
-                r.model,
-                r.round,
-                r.silo,
-                r.kind,
-                r.received,
-                len(r.reply),
-                decode(r.reply, Reply) if r.reply else None,
+                row.run_id,
+                runs[row.run_id].model,
+                row.round,
+                row.silo,
+                row.kind,
+                row.received,
+                len(row.data),
+                row.told(),
             )
-            for r in rows
+            for row in sorted(rows, key=lambda row: (runs[row.run_id].created, row.round, row.received))
         ]
+
+    def _rows(self, of_runs: sa.ColumnElement[bool]) -> list[Row]:
+        """The record of some runs: of two replies the first stands, and one that comes after silence is kept."""
+        file = self._database.file
+        beside = [] if file is None else rows_beside(file)  # first, for they go into the database
+        ids = sa.select(federated_run.c.run_id).where(of_runs)
+        found: dict[tuple[str, int, str], Row] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(sa.select(federated_reply).where(federated_reply.c.run_id.in_(ids))):
+                one = Row(**{**row._asdict(), "reply": msgspec.Raw(row.reply or b"null")})
+                found[one.key] = one
+            wanted = set(connection.scalars(ids)) if beside else set()
+        for one in beside:
+            known = found.get(one.key)
+            if one.run_id in wanted and (known is None or (one.data and not known.data)):
+                found[one.key] = one
+        return list(found.values())
 
 
 def shapes_of(reply: Reply) -> str:

@@ -1,17 +1,21 @@
 """The tail of a run's record: replies that are written down, but not in the registry's database yet.
 
 A commit there waits for the disk several times, and a training has many rounds. So its replies go into a file beside
-the registry, a line each, and from there into the database: when they have become many, when the training ends, or when
-somebody reads the record. A killed process loses nothing of it. A power cut may take lines that the system had not put
-on the disk: those are asked for again, and silos repeat them from their ledgers, byte for byte.
+the registry, a line each, and from there into the database: when they have become many, and before anything is decided
+for good. Whoever reads the record reads both. A killed process loses nothing of it. A power cut may take the last
+lines, but none up to the last silence or refusal, for these wait for the disk: what is lost is asked for again, and
+silos repeat it from their ledgers, byte for byte.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,15 +23,17 @@ import msgspec
 
 from hanse.decoding import decoded
 from hanse.errors import WorkspaceError
+from hanse.messages import Reply, decode
 
-__all__ = ["Row", "Tail", "rows_of", "tails"]
+__all__ = ["Row", "Tail", "ended", "removed", "rows_beside"]
 
 _ENDING: Final = ".replies"
 _ENCODER: Final = msgspec.json.Encoder()
+_SILENCE: Final = b"null"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A reply as the database keeps it.
+    """A reply as the record keeps it.
 
     Args:
         run_id: of the run.
@@ -43,24 +49,44 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     silo: str
     kind: str
     received: str
-    reply: msgspec.Raw = msgspec.Raw(b"null")
+    reply: msgspec.Raw = msgspec.Raw(_SILENCE)
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What there is one reply to."""
+        return self.run_id, self.round, self.silo
+
+    @property
+    def data(self) -> bytes:
+        """The reply's bytes; none for silence."""
+        data = bytes(self.reply)
+        return b"" if data == _SILENCE else data
 
     @property
     def columns(self) -> dict[str, Any]:
-        """By their names in the database; silence has no bytes there."""
-        data = bytes(self.reply)
-        return {**msgspec.structs.asdict(self), "reply": b"" if data == b"null" else data}
+        """By their names in the database."""
+        return {**msgspec.structs.asdict(self), "reply": self.data}
+
+    def told(self) -> Reply | None:
+        """The reply; None for silence.
+
+        Raises:
+            ValueError: the bytes are none.
+            RecursionError: they are nested too deeply.
+        """
+        reply: Reply | None = decode(self.data, Reply) if self.data else None
+        return reply
 
 
 class Tail:
-    """A new file beside a registry, held by this process until it is closed.
+    """A new file beside a registry, held by this process until it is closed; for one thread.
 
     Args:
         registry: the database's file.
         run_id: whose replies these are.
 
     Raises:
-        WorkspaceError: the file cannot be made.
+        WorkspaceError: the file cannot be made, or the file system knows no locks.
 
     Attributes:
         rows: what was added since the file was empty.
@@ -68,24 +94,31 @@ class Tail:
     """
 
     def __init__(self, registry: Path, run_id: str) -> None:
-        self.path = registry.with_name(f"{registry.name}-{run_id}-{secrets.token_hex(4)}{_ENDING}")
+        real = _real(registry)
+        self.path = real.with_name(f"{real.name}-{run_id}-{secrets.token_hex(4)}{_ENDING}")
         self.rows: list[Row] = []
         self.size_bytes = 0
-        with self._translated():
-            self._file = _held(self.path)
+        with _translated(self.path, "written"):
+            self._file = _held(self.path, real)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, *, synced: bool) -> None:
         """Write a line; what is written outlives this process.
+
+        Args:
+            row: what to write.
+            synced: whether it, and all before it, shall outlive a power cut too.
 
         Raises:
             WorkspaceError: the disk is full; nothing was added.
         """
         line = _ENCODER.encode(row) + b"\n"
-        with self._translated():
+        with _translated(self.path, "written"):
             try:
                 written = os.write(self._file, line)
                 while written < len(line):
                     written += os.write(self._file, line[written:])
+                if synced:
+                    os.fsync(self._file)
             except OSError:
                 os.ftruncate(self._file, self.size_bytes)
                 raise
@@ -94,69 +127,94 @@ class Tail:
 
     def clear(self) -> None:
         """Empty the file, for its rows are in the database."""
-        with self._translated():
+        with _translated(self.path, "written"):
             os.ftruncate(self._file, 0)
         self.rows.clear()
         self.size_bytes = 0
 
     def close(self) -> None:
-        """Let go of the file, and remove it where it is empty; what it still holds is for whoever reads the record."""
-        if not self.rows:
-            self.path.unlink(missing_ok=True)
-        os.close(self._file)
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+        """Let go of the file, and remove it where it is empty; what it still holds stays in the record."""
         try:
-            yield
-        except OSError as error:
-            cure = "free some space, check the folder, and RESUME MODEL goes on"
-            raise WorkspaceError(f"{self.path} cannot be written: {error.strerror}: {cure}") from None
+            if not self.rows:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+        finally:
+            os.close(self._file)
 
 
-def tails(registry: Path, run_id: str | None = None) -> list[Path]:
-    """The files of one run beside a registry, or those of all runs; most of the time there are none."""
-    begin = f"{registry.name}-{run_id or ''}"
-    with contextlib.suppress(OSError):
-        names = os.listdir(registry.parent)  # noqa: PTH208  # a glob would read the registry's own name as a pattern
-        return [registry.with_name(n) for n in sorted(names) if n.startswith(begin) and n.endswith(_ENDING)]
-    return []
+def rows_beside(registry: Path) -> list[Row]:
+    """What stands in files beside a registry, of living processes and of dead ones; mostly there are none.
+
+    A line that was torn, and what follows it, counts as not written.
+
+    Returns:
+        in the order in which they were received.
+
+    Raises:
+        WorkspaceError: a file cannot be read.
+    """
+    rows: list[Row] = []
+    for path in _files(registry):
+        with _translated(path, "read"):
+            try:
+                rows += _rows(path.read_bytes())
+            except FileNotFoundError:  # its rows have just gone into the database
+                continue
+    return sorted(rows, key=lambda row: row.received)
 
 
 @contextlib.contextmanager
-def rows_of(path: Path) -> Iterator[list[Row]]:
-    """What a tail holds; where its process has ended, the file is removed when the block has ended well.
+def ended(registry: Path) -> Iterator[Mapping[Path, str]]:
+    """The files of dead processes, each with its run's id; they are held until the block ends.
 
-    A line that was torn, and what follows it, counts as not written.
+    Those that this process may not write are left out.
     """
-    try:
-        file = os.open(path, os.O_RDWR)
-    except FileNotFoundError:  # its rows have just gone into the database
-        yield []
-        return
-    try:
-        ended = _ended(file)
-        yield _read(file)
-        if ended:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(file)
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for path, run_id in _files(registry).items():
+            with contextlib.suppress(OSError):
+                file = os.open(path, os.O_RDWR)
+                stack.callback(os.close, file)
+                if _is_free(file):
+                    found[path] = run_id
+        yield found
 
 
-def _read(file: int) -> list[Row]:
-    parts, rows = [], []
-    while part := os.read(file, 1 << 20):
-        parts.append(part)
-    for line in b"".join(parts).splitlines(keepends=True):
+def removed(paths: Iterable[Path]) -> None:
+    """Remove files whose rows are in the database; one that cannot be removed is looked at again another time."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _rows(data: bytes) -> list[Row]:
+    rows = []
+    for line in data.splitlines():
         try:
-            rows.append(decoded(line, Row))
-        except msgspec.MsgspecError:
+            row = decoded(line, Row)
+            row.told()
+        except (ValueError, RecursionError):
             break
+        rows.append(row)
     return rows
 
 
-def _held(path: Path) -> int:
-    """A new file that this process holds."""
+def _real(registry: Path) -> Path:
+    """The registry's file behind all links: whoever opens it by another name looks for the same files."""
+    return Path(os.path.realpath(registry))
+
+
+def _files(registry: Path) -> dict[Path, str]:
+    """The files beside a registry, each with its run's id."""
+    real = _real(registry)
+    name = re.compile(re.escape(real.name) + r"-([0-9a-f]{32})-[0-9a-f]{8}" + re.escape(_ENDING))
+    with _translated(real.parent, "read"):
+        names = sorted(os.listdir(real.parent))  # noqa: PTH208  # three times as fast
+    return {real.with_name(match[0]): match[1] for match in map(name.fullmatch, names) if match is not None}
+
+
+def _held(path: Path, registry: Path) -> int:
+    """A file of a new name that this process holds, and that is open to those to whom the registry is."""
     import fcntl
 
     while True:
@@ -164,17 +222,25 @@ def _held(path: Path) -> int:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if os.path.samestat(path.stat(), os.fstat(file)):
+                with contextlib.suppress(OSError):
+                    like = registry.stat()
+                    os.fchown(file, like.st_uid, like.st_gid)
+                with contextlib.suppress(OSError):
+                    os.fchmod(file, stat.S_IMODE(registry.stat().st_mode))
                 return file
-        except FileNotFoundError:  # before it was held, a reader took it for a dead process's
+        except FileNotFoundError:  # before it was held, somebody took it for a dead process's
             pass
         except BaseException:
+            path.unlink(missing_ok=True)
             os.close(file)
             raise
         os.close(file)
 
 
-def _ended(file: int) -> bool:
+def _is_free(file: int) -> bool:
     """Whether no process holds a file; from then on this one does."""
+    if sys.platform == "win32":
+        return False  # files are not made there
     import fcntl
 
     try:
@@ -182,3 +248,12 @@ def _ended(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def _translated(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cure = "check the folder and its permissions, free some space, and RESUME MODEL goes on"
+        raise WorkspaceError(f"{path} cannot be {done}: {error.strerror}: {cure}") from None

@@ -118,6 +118,7 @@ def _train(
             if found is None:
                 artifact = _artifact(plan, federated, statement, coordinator, basis)
                 _check_readable(artifact)
+                journal.settle()
                 put = registry.replace if statement.mode == "or_replace" else registry.create
                 found = put(plan.model, artifact), artifact
         except _CUT_OFF:
@@ -132,6 +133,7 @@ def _train(
         except TransportError as error:
             warnings.append(f"the silos were not offered the model: {error}; RESUME MODEL {plan.model} offers it")
         else:
+            journal.settle()
             coordinator.end()
             journal.finish(run.run_id, "done")
     return Made(found[0], federated, tuple(warnings))
