@@ -24,29 +24,34 @@ def test_every_silo_is_asked_and_answers(broker, coordinator, serving):
     assert coordinator.diagnostics.counts["accepted"] == 2
 
 
-def test_the_time_of_waiting_is_used_when_all_tasks_are_on_their_way(broker, coordinator, silo_process):
-    """Each silo has its task by then, and answers when the coordinator's own work is done."""
-    silos = [silo_process(name, "ask").ready() for name in ("a", "b")]
-    used = []
+def test_the_time_of_waiting_is_used_when_the_first_reply_is_there(broker, coordinator, silo_process):
+    """By the thread that waits, when that reply has been taken, while another silo works; and never by itself."""
+    silo_process("a").ready()
+    slow = silo_process("b", "ask").ready()
+    used, came = [], []
 
     def meanwhile():
-        used.append(threading.current_thread())
-        for silo in silos:
-            silo.out.wait("task 0")
-            silo.proceed()
+        used.append((threading.current_thread(), names(came)))
+        slow.out.wait("task 0")
+        slow.proceed()
 
-    assert names(list(coordinator.ask({name: task(name) for name in ("a", "b")}, WAIT_S, meanwhile))) == ["a", "b"]
-    assert used == [threading.current_thread()]
+    for reply in coordinator.ask({name: task(name) for name in ("a", "b")}, WAIT_S, meanwhile):
+        came.append(reply)
+    assert names(came) == ["a", "b"]
+    assert used == [(threading.current_thread(), ["a"])]
+    assert names(list(coordinator.ask({"a": task("a", 1)}, WAIT_S, meanwhile))) == ["a"]
+    assert len(used) == 1
 
 
 def test_what_goes_wrong_in_the_time_of_waiting_ends_the_question(broker, coordinator, serving):
     serving("a")
+    serving("b")
 
     def meanwhile():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(coordinator.ask({"a": task("a")}, WAIT_S, meanwhile))
+        list(coordinator.ask({"a": task("a"), "b": task("b")}, WAIT_S, meanwhile))
     assert names(list(coordinator.ask({"a": task("a", 1)}, WAIT_S))) == ["a"]
 
 

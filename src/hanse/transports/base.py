@@ -33,8 +33,8 @@ class Transport(Protocol):
         Args:
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
-            meanwhile: what there is to do while silos work: called once by the thread that waits, when all tasks
-                are, or soon will be, on their way.
+            meanwhile: what there is to do while silos work: called by the thread that waits, once at the most; over a
+                network when the first reply has been taken and others are waited for.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller

@@ -33,7 +33,6 @@ __all__ = ["Diagnostics", "Nats", "serve"]
 _AGAIN_S: Final = 1.0
 _LONGEST_AGAIN_S: Final = 2.0
 _ABSENT_S: Final = 0.1
-_TURNS: Final = 3  # of the loop, in which nats-py's own task writes what is published
 _BREATH: Final = 8  # tasks sealed before replies are looked at
 
 
@@ -65,10 +64,10 @@ class _Pending:
 
 @dataclass(eq=False)
 class _Exchange:
-    """One ``ask``: its open tasks, and where its replies go; None goes there when all tasks are on their way."""
+    """One ``ask``: its open tasks, and where its replies go."""
 
     open: set[_Pending] = field(default_factory=set)
-    replies: queue.SimpleQueue[Reply | TransportError | None] = field(default_factory=queue.SimpleQueue)
+    replies: queue.SimpleQueue[Reply | TransportError] = field(default_factory=queue.SimpleQueue)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     sending: asyncio.Task[None] | None = None
     reached: bool = False
@@ -160,13 +159,13 @@ class Nats:
             for got in handed_on(exchange.replies, deadline):
                 if isinstance(got, TransportError):
                     raise got
-                if got is not None:
-                    left -= 1
-                    yield got
-                    if not left:
-                        return
-                elif meanwhile is not None:
+                left -= 1
+                yield got
+                if not left:
+                    return
+                if meanwhile is not None:  # not before: silos on this machine have its cores to themselves so
                     meanwhile()
+                    meanwhile = None
             if not exchange.reached:
                 raise TransportError(
                     f"the broker at {self._settings.connection.server} was not reached within {timeout_s:g} s: is it "
@@ -222,7 +221,6 @@ class Nats:
 
     async def _send(self, exchange: _Exchange) -> None:
         """Send what is due until nothing is open."""
-        told = False
         while exchange.open:
             exchange.wake.clear()
             now = time.monotonic()
@@ -231,11 +229,6 @@ class Nats:
                     await asyncio.sleep(0)
                 if pending in exchange.open and not await self._send_one(pending):
                     break
-            if not told and all(pending.due for pending in exchange.open):
-                for _ in range(_TURNS):
-                    await asyncio.sleep(0)
-                exchange.replies.put(None)
-                told = True
             if not self._link.connected:
                 await exchange.wake.wait()
             elif exchange.open:
