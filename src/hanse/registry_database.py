@@ -120,8 +120,8 @@ class Database:
     """One database of models, opened and brought to the present schema.
 
     SQLite runs with a rollback journal rather than a write-ahead log: a registry is written rarely and
-    shortly, and this way it is one plain file that can be copied, lies well on a network share and opens in a
-    read-only folder.
+    shortly, and this way it is one plain file that can be copied while nobody trains over silos, lies well on a network
+    share and opens in a read-only folder.
     ``synchronous=EXTRA`` is FULL plus a sync of the folder, so a committed model survives a power cut too.
 
     Args:

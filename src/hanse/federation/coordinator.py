@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from hanse.errors import FederationError, ShapeError, TransportError
 from hanse.estimator import Observation
 from hanse.federation.checks import misfits, part_of, statistics_from
-from hanse.federation.journal import Journal
+from hanse.federation.journal import MUCH_BYTES, Journal
 from hanse.federation.observing import observed
 from hanse.federation.plan import Plan
 from hanse.messages import Kind, Reply, Task, task_hash
@@ -149,7 +149,7 @@ class Coordinator:
         expected = {silo: task_hash(task) for silo, task in tasks.items()}
 
         def waiting() -> None:
-            self.journal.settle(if_long=True)
+            self.journal.settle(above_bytes=MUCH_BYTES)
             if meanwhile is not None:
                 meanwhile()
 

@@ -26,9 +26,12 @@ from hanse.federation.tail import Row, Tail, ended, removed, rows_beside
 from hanse.messages import Reply, encode
 from hanse.registry_database import ConflictError, Database, federated_reply, federated_run, silo
 
-__all__ = ["Add", "Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
+__all__ = ["MUCH_BYTES", "Add", "Journal", "Received", "Run", "SiloRecord", "now", "shapes_of"]
 
-_LONG_TAIL_BYTES: Final = 1 << 20
+MUCH_BYTES: Final = 1 << 20
+"""So much is moved from the file into the database when there is time for it."""
+
+_MOST_BYTES: Final = 8 * MUCH_BYTES
 
 Add = Callable[[str, Reply | None], None]
 """Takes a silo's reply, or None where it kept silent until the deadline."""
@@ -192,6 +195,7 @@ class Journal:
             yield
             return
         self._gather(file)
+        outer, self._tail = self._tail, None  # a training may be begun while another reports its progress
         try:
             with contextlib.suppress(WorkspaceError):
                 self._tail = Tail(file, run_id)
@@ -202,7 +206,7 @@ class Journal:
                 with contextlib.suppress(WorkspaceError, RegistryError):  # what is left in the file stays in the record
                     self.settle()
             finally:
-                self._tail = None
+                self._tail = outer
                 if tail is not None:
                     tail.close()
 
@@ -215,43 +219,46 @@ class Journal:
             round_: which one.
             kind: of its tasks.
         """
-        tail, rows = self._tail, []
+        tail, rows, said_once = self._tail, [], False
 
         def add(silo_name: str, reply: Reply | None) -> None:
+            nonlocal said_once
+            said_once |= reply is None or reply.status != "ok"
             data = msgspec.Raw(b"null" if reply is None else encode(reply))
             row = Row(run_id=run_id, round=round_, silo=silo_name, kind=kind, received=now(), reply=data)
             if tail is None:
                 rows.append(row)
-            else:  # what a silo would not say again in the same words must not be lost
-                tail.add(row, synced=reply is None or reply.status != "ok")
+            else:
+                tail.add(row)
 
         try:
             yield add
         finally:
             self._insert(rows)
+            if tail is not None and said_once:  # silence and refusals would not come again in the same words
+                tail.sync()
+        self.settle(above_bytes=_MOST_BYTES)
 
-    def settle(self, *, if_long: bool = False) -> None:
-        """Move what stands in this run's file into the database.
-
-        Args:
-            if_long: only if it is much; a thing to do while silos work.
-        """
+    def settle(self, *, above_bytes: int = 0) -> None:
+        """Move what stands in the file of the run that goes on into the database, if it is more than so much."""
         tail = self._tail
-        if tail is not None and (not if_long or tail.size_bytes > _LONG_TAIL_BYTES):
+        if tail is not None and tail.size_bytes > above_bytes:
             self._insert(tail.rows)
             tail.clear()
 
     def _gather(self, file: Path) -> None:
-        """Move what dead processes left in files; that of runs which are not in this database stays there."""
-        with ended(file) as found:
-            if not found:
+        """Copy what stands in files into the database, and remove those of dead processes.
+
+        What belongs to runs that are not in this database stays where it is.
+        """
+        with ended(file) as dead:
+            rows = rows_beside(file)
+            if not rows and not dead:
                 return
             with self._database.reading() as connection:
                 known = set(connection.scalars(sa.select(federated_run.c.run_id)))
-            ours = [path for path, run_id in found.items() if run_id in known]
-            dead = {found[path] for path in ours}
-            self._merge([row for row in rows_beside(file) if row.run_id in dead])
-            removed(ours)
+            self._merge([row for row in rows if row.run_id in known])
+            removed(path for path, run_id in dead.items() if run_id in known)
 
     def _insert(self, rows: Sequence[Row]) -> None:
         """One transaction."""
@@ -264,18 +271,18 @@ class Journal:
             self._merge(rows)
 
     def _merge(self, rows: Sequence[Row]) -> None:
-        """Of two replies the first stands; one that comes after silence is kept."""
+        """One transaction, in which others may have written the same."""
         columns = federated_reply.c
         if not rows:
             return
         with self._database.writing() as connection:
-            for row in [row.columns for row in rows]:
-                key = [columns[name] == row[name] for name in ("run_id", "round", "silo")]
-                known = connection.scalar(sa.select(sa.func.length(columns.reply)).where(*key))
-                if known is None:
-                    connection.execute(federated_reply.insert().values(**row))
-                elif not known and row["reply"]:
-                    connection.execute(federated_reply.update().where(*key).values(**row))
+            for row in rows:
+                key = [columns.run_id == row.run_id, columns.round == row.round, columns.silo == row.silo]
+                found = connection.execute(sa.select(federated_reply).where(*key)).first()
+                if found is None:
+                    connection.execute(federated_reply.insert().values(**row.columns))
+                elif row.stands_before(_row(found)):
+                    connection.execute(federated_reply.update().where(*key).values(**row.columns))
 
     def replies(self, run_id: str) -> dict[int, dict[str, Reply | None]]:
         """What is known of a run: by round and silo its reply, or None where it kept silent."""
@@ -292,10 +299,10 @@ class Journal:
     def received(self, model: str | None) -> Sequence[Received]:
         """All replies in order, of one model or of all."""
         of_model = sa.true() if model is None else federated_run.c.model_key == model.lower()
-        rows = self._rows(of_model)
         with self._database.reading() as connection:
             columns = (federated_run.c.run_id, federated_run.c.model, federated_run.c.created)
             runs = {run.run_id: run for run in connection.execute(sa.select(*columns).where(of_model))}
+        rows = [row for row in self._rows(of_model) if row.run_id in runs]
         return [
             Received(
                 row.run_id,
@@ -311,21 +318,25 @@ class Journal:
         ]
 
     def _rows(self, of_runs: sa.ColumnElement[bool]) -> list[Row]:
-        """The record of some runs: of two replies the first stands, and one that comes after silence is kept."""
+        """The record of some runs."""
         file = self._database.file
         beside = [] if file is None else rows_beside(file)  # first, for they go into the database
         ids = sa.select(federated_run.c.run_id).where(of_runs)
         found: dict[tuple[str, int, str], Row] = {}
         with self._database.reading() as connection:
             for row in connection.execute(sa.select(federated_reply).where(federated_reply.c.run_id.in_(ids))):
-                one = Row(**{**row._asdict(), "reply": msgspec.Raw(row.reply or b"null")})
-                found[one.key] = one
+                found[row.run_id, row.round, row.silo] = _row(row)
             wanted = set(connection.scalars(ids)) if beside else set()
         for one in beside:
             known = found.get(one.key)
-            if one.run_id in wanted and (known is None or (one.data and not known.data)):
+            if one.run_id in wanted and (known is None or one.stands_before(known)):
                 found[one.key] = one
         return list(found.values())
+
+
+def _row(found: Any) -> Row:
+    """A row of the database."""
+    return Row(**{**found._asdict(), "reply": msgspec.Raw(found.reply or b"null")})
 
 
 def shapes_of(reply: Reply) -> str:

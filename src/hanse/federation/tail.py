@@ -16,6 +16,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +68,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """By their names in the database."""
         return {**msgspec.structs.asdict(self), "reply": self.data}
 
+    def stands_before(self, other: Row) -> bool:
+        """Which of two replies to one question stands: the first, but any before silence."""
+        return bool(self.data) and (not other.data or self.received < other.received)
+
     def told(self) -> Reply | None:
         """The reply; None for silence.
 
@@ -101,12 +106,8 @@ class Tail:
         with _translated(self.path, "written"):
             self._file = _held(self.path, real)
 
-    def add(self, row: Row, *, synced: bool) -> None:
+    def add(self, row: Row) -> None:
         """Write a line; what is written outlives this process.
-
-        Args:
-            row: what to write.
-            synced: whether it, and all before it, shall outlive a power cut too.
 
         Raises:
             WorkspaceError: the disk is full; nothing was added.
@@ -117,13 +118,20 @@ class Tail:
                 written = os.write(self._file, line)
                 while written < len(line):
                     written += os.write(self._file, line[written:])
-                if synced:
-                    os.fsync(self._file)
             except OSError:
                 os.ftruncate(self._file, self.size_bytes)
                 raise
         self.rows.append(row)
         self.size_bytes += len(line)
+
+    def sync(self) -> None:
+        """Wait for the disk: what is written outlives a power cut too.
+
+        Raises:
+            WorkspaceError: the disk fails.
+        """
+        with _translated(self.path, "written"):
+            os.fsync(self._file)
 
     def clear(self) -> None:
         """Empty the file, for its rows are in the database."""
@@ -139,7 +147,8 @@ class Tail:
                 with contextlib.suppress(OSError):
                     self.path.unlink()
         finally:
-            os.close(self._file)
+            with contextlib.suppress(OSError):  # a network's disk may be full only now
+                os.close(self._file)
 
 
 def rows_beside(registry: Path) -> list[Row]:
@@ -157,7 +166,7 @@ def rows_beside(registry: Path) -> list[Row]:
     for path in _files(registry):
         with _translated(path, "read"):
             try:
-                rows += _rows(path.read_bytes())
+                rows += _read(path)[0]
             except FileNotFoundError:  # its rows have just gone into the database
                 continue
     return sorted(rows, key=lambda row: row.received)
@@ -181,22 +190,28 @@ def ended(registry: Path) -> Iterator[Mapping[Path, str]]:
 
 
 def removed(paths: Iterable[Path]) -> None:
-    """Remove files whose rows are in the database; one that cannot be removed is looked at again another time."""
+    """Remove files whose rows are in the database, but for those with lines that only another Hanse may understand.
+
+    One that cannot be removed is looked at again another time.
+    """
     for path in paths:
         with contextlib.suppress(OSError):
-            path.unlink()
+            if _read(path)[1] <= 1:
+                path.unlink()
 
 
-def _rows(data: bytes) -> list[Row]:
-    rows = []
-    for line in data.splitlines():
+def _read(path: Path) -> tuple[list[Row], int]:
+    """The rows of a file, and how many lines from the first that is none to the end."""
+    rows: list[Row] = []
+    lines = path.read_bytes().splitlines()
+    for line in lines:
         try:
             row = decoded(line, Row)
             row.told()
         except (ValueError, RecursionError):
             break
         rows.append(row)
-    return rows
+    return rows, len(lines) - len(rows)
 
 
 def _real(registry: Path) -> Path:
@@ -221,20 +236,45 @@ def _held(path: Path, registry: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.samestat(path.stat(), os.fstat(file)):
-                with contextlib.suppress(OSError):
-                    like = registry.stat()
-                    os.fchown(file, like.st_uid, like.st_gid)
-                with contextlib.suppress(OSError):
-                    os.fchmod(file, stat.S_IMODE(registry.stat().st_mode))
+            if _stands_at(path, file):
+                _like(registry, file)
+                _sync_folder(path.parent)
                 return file
-        except FileNotFoundError:  # before it was held, somebody took it for a dead process's
-            pass
         except BaseException:
             path.unlink(missing_ok=True)
             os.close(file)
             raise
-        os.close(file)
+        os.close(file)  # before it was held, somebody took it for a dead process's
+
+
+def _stands_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _like(registry: Path, file: int) -> None:
+    """Give a file the registry's group, owner and mode, as far as this process may."""
+    with contextlib.suppress(FileNotFoundError):
+        found = registry.stat()
+        changes = (
+            partial(os.fchown, file, -1, found.st_gid),
+            partial(os.fchown, file, found.st_uid, -1),
+            partial(os.fchmod, file, stat.S_IMODE(found.st_mode)),
+        )
+        for change in changes:
+            with contextlib.suppress(OSError):
+                change()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new file's name outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_free(file: int) -> bool:

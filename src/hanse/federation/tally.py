@@ -159,16 +159,16 @@ class Asked:
         functions += ["sum"] * (len(values) - len(functions))
         names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
         largest_of = {f"largest{i}": i for i in squares}
-        by, whole, layer = ["cell"], {}, {}
+        by, whole, layers = ["cell"], {}, [*observation.let]
         if observation.cell is None:
             by, whole = [], {"cell": e.integer(0)}
         else:
-            layer["cell"] = e.coalesce(observation.cell, e.integer(_NO_CELL))
+            layers.append({"cell": e.coalesce(observation.cell, e.integer(_NO_CELL))})
         if self.snapshot.one_row_each:  # what is both summed and compared is computed once
             once = {i: f"square{i}" for i in squares if not e.is_column(values[i])}
-            layer |= {name: values[i] for i, name in once.items()}
+            layers.append({name: values[i] for i, name in once.items()})
             values = [e.column(once[i]) if i in once else x for i, x in enumerate(values)]
-        rows = e.layered(self.view, [*observation.let, *filter(None, [layer])])
+        rows = e.layered(self.view, filter(None, layers))
         sums = {name: e.group_of(f, x) for name, f, x in zip(names, functions, values, strict=True)}
         if self.snapshot.one_row_each:
             largest = {name: e.group_of("max", values[i].copy()) for name, i in largest_of.items()}
