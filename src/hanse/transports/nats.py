@@ -33,7 +33,7 @@ __all__ = ["Diagnostics", "Nats", "serve"]
 _AGAIN_S: Final = 1.0
 _LONGEST_AGAIN_S: Final = 2.0
 _ABSENT_S: Final = 0.1
-_BREATH: Final = 8  # tasks sealed before replies are looked at
+_BREATH: Final = 8  # tasks sealed before replies are looked at; the first as many are written as soon as each is sealed
 
 
 def _quiet(line: str) -> None:
@@ -225,7 +225,7 @@ class Nats:
             exchange.wake.clear()
             now = time.monotonic()
             for number, pending in enumerate([p for p in exchange.open if p.due <= now]):
-                if number % _BREATH == 0:
+                if number < _BREATH or number % _BREATH == 0:
                     await asyncio.sleep(0)
                 if pending in exchange.open and not await self._send_one(pending):
                     break
