@@ -13,7 +13,7 @@ from typing import Final
 
 from hanse.errors import WorkspaceError
 
-__all__ = ["Workspace", "read_file", "write_file"]
+__all__ = ["Workspace", "os_error", "read_file", "sync_folder", "write_file", "write_whole"]
 
 _WAREHOUSE: Final = "warehouse.duckdb"
 _REGISTRY: Final = "registry.sqlite"
@@ -69,7 +69,7 @@ class Workspace:
         except RuntimeError:
             raise WorkspaceError(f"workspace {path}: there is no such home folder: write the whole path") from None
         except OSError as error:
-            raise _translated(f"workspace {path} cannot be opened", error) from None
+            raise os_error(f"workspace {path} cannot be opened", error) from None
         return cls(folder)
 
     @property
@@ -103,9 +103,9 @@ def write_file(path: str | Path, data: bytes) -> None:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
-        raise _translated(what, error) from None
+        raise os_error(what, error) from None
 
 
 def read_file(path: str | Path, *, limit_bytes: int) -> bytes:
@@ -121,10 +121,17 @@ def read_file(path: str | Path, *, limit_bytes: int) -> bytes:
     except FileNotFoundError:
         raise WorkspaceError(f"{what}: there is no such file") from None
     except OSError as error:
-        raise _translated(what, error) from None
+        raise os_error(what, error) from None
     if len(data) > limit_bytes:
         raise WorkspaceError(f"{what}: it is larger than the limit of {limit_bytes:,} bytes")
     return data
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """Write all of it to an open file, however little the system takes at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _open_folder(folder: Path, *, create: bool) -> None:
@@ -162,8 +169,8 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; a system that cannot open folders does that on its own."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable; a system that cannot open folders does that on its own."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -173,6 +180,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _translated(what: str, error: OSError) -> WorkspaceError:
+def os_error(what: str, error: OSError) -> WorkspaceError:
+    """What the system said of a file, with the cure.
+
+    Args:
+        what: could not be done, with the path.
+        error: why not.
+    """
     cure = _CURES.get(error.errno or 0, f"{error.strerror or error}: check the path and try again")
     return WorkspaceError(f"{what}: {cure}")

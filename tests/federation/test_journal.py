@@ -263,7 +263,7 @@ def test_a_full_disk_ends_the_round_and_loses_nothing_before_it(
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_some(file, data[:-150])
 
-    told = r"replies cannot be written: No space left on device: check the folder"
+    told = r"replies cannot be written: the disk is full: free some space and try again"
     with journal.busy("a" * 32):
         write(journal, 0, {"x": reply("x", 1.0)})
         with monkeypatch.context() as patched:

@@ -19,6 +19,7 @@ import msgspec
 
 from hanse.decoding import decoded
 from hanse.errors import WorkspaceError
+from hanse.workspace import write_whole
 
 __all__ = ["GENESIS", "Entry", "Ledger", "file_lock", "follows", "parsed"]
 
@@ -167,7 +168,7 @@ class Ledger:
             )
             line, hash_ = _line(whole)
             try:
-                _write(self._file, line)
+                write_whole(self._file, line)
                 os.fsync(self._file)
             except OSError as error:
                 raise WorkspaceError(
@@ -216,7 +217,7 @@ class Ledger:
         if torn := data[whole:]:
             aside = os.open(self.path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                _write(aside, torn + b"\n")
+                write_whole(aside, torn + b"\n")
                 os.fsync(aside)
             finally:
                 os.close(aside)
@@ -267,7 +268,7 @@ class Ledger:
     def _rewrite(self, data: bytes) -> None:
         temporary = self.path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        _write(descriptor, data)
+        write_whole(descriptor, data)
         os.fsync(descriptor)
         temporary.replace(self.path)
         os.close(self._file)
@@ -309,12 +310,6 @@ def parsed(line: bytes) -> tuple[Entry, str]:
     if hashlib.sha256(entry.payload.encode()).hexdigest() != entry.payload_sha256 and entry.payload:
         raise ValueError("the payload does not agree with its SHA-256")
     return entry, hash_
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _read(descriptor: int, start: int, end: int) -> bytes:

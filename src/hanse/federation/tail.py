@@ -23,8 +23,8 @@ from typing import Any, Final
 import msgspec
 
 from hanse.decoding import decoded
-from hanse.errors import WorkspaceError
 from hanse.messages import Reply, decode
+from hanse.workspace import os_error, sync_folder, write_whole
 
 __all__ = ["Row", "Tail", "ended", "removed", "rows_beside"]
 
@@ -115,9 +115,7 @@ class Tail:
         line = _ENCODER.encode(row) + b"\n"
         with _translated(self.path, "written"):
             try:
-                written = os.write(self._file, line)
-                while written < len(line):
-                    written += os.write(self._file, line[written:])
+                write_whole(self._file, line)
             except OSError:
                 os.ftruncate(self._file, self.size_bytes)
                 raise
@@ -238,7 +236,7 @@ def _held(path: Path, registry: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX)
             if _stands_at(path, file):
                 _like(registry, file)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
                 return file
         except BaseException:
             path.unlink(missing_ok=True)
@@ -268,15 +266,6 @@ def _like(registry: Path, file: int) -> None:
                 change()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have a new file's name outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _is_free(file: int) -> bool:
     """Whether no process holds a file; from then on this one does."""
     if sys.platform == "win32":
@@ -295,5 +284,4 @@ def _translated(path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = "check the folder and its permissions, free some space, and RESUME MODEL goes on"
-        raise WorkspaceError(f"{path} cannot be {done}: {error.strerror}: {cure}") from None
+        raise os_error(f"{path} cannot be {done}", error) from None
