@@ -21,6 +21,7 @@ from benchmarks.bench import Bench
 from benchmarks.federation_wire import POLICY, bare_rounds, broker, served
 from benchmarks.report import Measurement, Table, Target, Timing, seconds
 from hanse.collector import patient
+from hanse.engines.duckdb import DuckDB
 from hanse.federation.config import SiloConfig
 from hanse.federation.coordinator import Coordinator
 from hanse.federation.journal import Journal, Run
@@ -56,8 +57,10 @@ _HOW = (
     "second core helps them as it helps the round; what is left of a round without them is divided by the number "
     "of silos. *In turn* are the same queries one after the other, as local training over several holders takes them. "
     "Over NATS it is the query of one store alone, though two silos share the machine with the broker "
-    "and the coordinator. *Bare* is a round of as many bytes through the same broker under the "
-    "same TLS, without envelope, agent or ledger.",
+    "and the coordinator. *Planned* are the same queries, side by side, over a silo's own copy of its rows: it holds "
+    "few rows in memory and keeps the plans of its queries, as local training does not; beside them everything "
+    "else that silos, coordinator and wire do is left. *Bare* is a round of as many bytes through the same broker "
+    "under the same TLS, without envelope, agent or ledger.",
 )
 
 
@@ -76,11 +79,15 @@ def measure(bench: Bench) -> Measurement:
     bench.say(f"federation: in process {each[2]} ms a silo; 2 silos over NATS {far} ms; 1,000 silos {whole} ms")
     rows = [
         _row(
-            f"{n} in process", found, f"{each[n]:g} ms a silo; {_left(found, n, 'in turn'):g} ms beside queries in turn"
+            f"{n} in process",
+            found,
+            f"{each[n]:g} ms a silo; {_left(found, n, 'in turn'):g} ms beside queries in turn, "
+            f"{_left(found, n, 'planned'):g} ms beside planned ones",
         )
         for n, found in near.items()
     ]
-    rows += [] if two is None else [_row("2 over NATS", two, f"{far:g} ms")]
+    if two is not None:
+        rows.append(_row("2 over NATS", two, f"{far:g} ms; {_left(two, 1, 'planned'):g} ms beside the planned one"))
     rows += (
         [] if thousand is None else [_row("1,000 simulated, over NATS", thousand, seconds(thousand["round"].median_s))]
     )
@@ -102,7 +109,7 @@ def measure(bench: Bench) -> Measurement:
                 unit="ms",
             ),
         ),
-        tables=(Table(("silos", "a round", "own queries", "in turn", "bare", "overhead"), tuple(rows)),),
+        tables=(Table(("silos", "a round", "own queries", "in turn", "planned", "bare", "overhead"), tuple(rows)),),
         skipped=() if skipped is None else (f"Everything over NATS: {skipped}.",),
     )
 
@@ -123,7 +130,12 @@ def _left(found: dict[str, Timing], silos: int, beside: str = "query") -> float:
 
 
 def _row(name: str, found: dict[str, Timing], left: str) -> tuple[str, ...]:
-    return (name, str(found["round"]), *(str(found.get(key, "")) for key in ("query", "in turn", "bare")), left)
+    return (
+        name,
+        str(found["round"]),
+        *(str(found.get(key, "")) for key in ("query", "in turn", "planned", "bare")),
+        left,
+    )
 
 
 # -- contenders, each in a process of its own -------------------------------------------------
@@ -161,7 +173,8 @@ def over_nats(folder: str, count: int) -> dict[str, Any]:
         stack.callback(transport.close)
         ask = stack.enter_context(coordinator(at, names, transport))
         query = stack.enter_context(own_queries(at, 1))
-        return {**in_turn({"round": ask, "query": query["query"]}, count), "bare": bare}
+        contenders = {"round": ask, "query": query["query"], "planned": query["planned"]}
+        return {**in_turn(contenders, count), "bare": bare}
 
 
 def simulated(folder: str, silos: int, count: int) -> dict[str, Any]:
@@ -245,14 +258,19 @@ def coordinator(at: Path, names: Sequence[str], transport: Transport) -> Iterato
 
 @contextmanager
 def own_queries(at: Path, stores: int) -> Iterator[dict[str, Callable[[int], float]]]:
-    """Run a round's query over each store's own snapshot, and give the seconds; on threads, as agents do.
+    """Run a round's query over each store's own rows, and give the seconds; on threads, as agents do.
 
     Yields:
-        ``query``: side by side; ``in turn``: one after the other.
+        ``query``: side by side; ``in turn``: one after the other; ``planned``: side by side, over a silo's own copy.
     """
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(stores))
-        holders = [stack.enter_context(holder(at / f"own{number}", number)) for number in range(stores)]
+        folders = [at / f"own{number}" for number in range(stores)]
+        for number, folder in enumerate(folders):
+            folder.mkdir()
+            fill(folder / "own.duckdb", number)
+        tables = [stack.enter_context(local_holder(folder)) for folder in folders]
+        copies = [stack.enter_context(silo_holder(folder)) for folder in folders]
 
         def timed(parts: Sequence[Sequence[Callable[[int], None]]], number: int) -> float:
             begin = time.perf_counter()
@@ -260,23 +278,38 @@ def own_queries(at: Path, stores: int) -> Iterator[dict[str, Callable[[int], flo
                 done.result()
             return time.perf_counter() - begin
 
-        yield {"query": partial(timed, [[hold] for hold in holders]), "in turn": partial(timed, [holders])}
+        yield {
+            "query": partial(timed, [[table] for table in tables]),
+            "in turn": partial(timed, [tables]),
+            "planned": partial(timed, [[copy] for copy in copies]),
+        }
 
 
 @contextmanager
-def holder(at: Path, seed: int) -> Iterator[Callable[[int], None]]:
-    """Runs a round's query over one store's snapshot."""
-    at.mkdir()
-    fill(at / "own.duckdb", seed)
+def local_holder(at: Path) -> Iterator[Callable[[int], None]]:
+    """Runs a round's query over a table of one store's features, as local training lays it out."""
+    engine = DuckDB(threads=1)
+    try:
+        engine.execute(f"ATTACH '{at / 'own.duckdb'}' AS store (READ_ONLY)")
+        listed = ", ".join(f"{name} AS f{i}" for i, name in enumerate(FEATURES))
+        engine.keep("own", f"SELECT {listed} FROM store.features")
+        engine.execute("DETACH store")
+        yield partial(_observe, engine, "own")
+    finally:
+        engine.close()
+
+
+@contextmanager
+def silo_holder(at: Path) -> Iterator[Callable[[int], None]]:
+    """Runs a round's query over the copy of one store's features that a silo makes."""
     silo = Silo(SiloConfig.embedded("own", at / "own.duckdb", POLICY))
     with silo, silo.borrowed("own", "own", "features", time.time() + 60) as (snapshot, _):
         inner = {f"f{i}": snapshot.column(name) for i, name in enumerate(FEATURES)}
-        view = snapshot.view(inner)
+        yield partial(_observe, snapshot.engine, snapshot.view(inner))
 
-        def query(number: int) -> None:
-            snapshot.engine.observe(view, ESTIMATOR.observe(state(number + 0.5, list(inner))))
 
-        yield query
+def _observe(engine: DuckDB, relation: str, number: int) -> None:
+    engine.observe(relation, ESTIMATOR.observe(state(number + 0.5, [f"f{i}" for i in range(len(FEATURES))])))
 
 
 def fsyncs(at: Path, count: int) -> list[float]:

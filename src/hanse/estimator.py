@@ -13,7 +13,7 @@ from functools import reduce
 from typing import ClassVar, Literal, Protocol, TypeVar
 
 from hanse.errors import DataError
-from hanse.expressions import Expression, multiply
+from hanse.expressions import Expression, again, multiply
 from hanse.statistics import Combine, FloatArray, Statistics
 from hanse.types import JsonValue, Progress
 
@@ -86,8 +86,8 @@ class CrossProducts(Aggregate):
     @classmethod
     def of(cls, values: Sequence[Expression], weight: Expression | None = None) -> CrossProducts:
         """Of these values."""
-        pairs = [multiply(a.copy(), b.copy()) for i, a in enumerate(values) for b in values[i:]]
-        products = tuple(p if weight is None else multiply(weight.copy(), p) for p in pairs)
+        pairs = [multiply(again(a), again(b)) for i, a in enumerate(values) for b in values[i:]]
+        products = tuple(p if weight is None else multiply(again(weight), p) for p in pairs)
         return cls(products, (len(products),), "sum", tuple(values), weight)
 
 

@@ -7,7 +7,7 @@ trip to the last bit. Nothing here knows a dialect: an engine writes the express
 from __future__ import annotations
 
 import functools
-import math
+import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +15,17 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.generator import Generator
 
+from hanse.errors import UsageError
+
+if not inspect.isfunction(Generator.generate):
+    raise UsageError("sqlglot is compiled here, and cannot be extended so: pip uninstall sqlglotc")
+
 __all__ = [
     "Expression",
     "above",
     "absolute",
     "add",
+    "again",
     "array",
     "as_double",
     "as_text",
@@ -32,6 +38,7 @@ __all__ = [
     "clamp",
     "coalesce",
     "column",
+    "column_name",
     "derived",
     "divide",
     "divisions_by",
@@ -76,6 +83,7 @@ __all__ = [
     "total",
     "when",
     "where",
+    "writer",
     "written",
 ]
 
@@ -87,18 +95,29 @@ def column(name: str) -> Expression:
     return exp.Column(this=exp.Identifier(this=name, quoted=True))
 
 
+def column_name(a: Expression) -> str | None:
+    """What the column is called, if ``a`` is what :func:`column` makes."""
+    if type(a) is not exp.Column or len(a.args) > 1 or not a.args["this"].args.get("quoted"):
+        return None
+    return str(a.args["this"].args["this"])
+
+
 def number(value: float) -> Expression:
     """A finite double, written so that every engine reads back the same bits.
 
     Raises:
         ValueError: ``value`` is NaN or infinite.
     """
-    value = float(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{value} cannot stand in SQL")
-    text = repr(value)
-    literal = exp.Literal(this=text.lstrip("-") if "e" in text else f"{text.lstrip('-')}e0", is_string=False)
+    text = _double(value)
+    literal = exp.Literal(this=text.lstrip("-"), is_string=False)
     return exp.Neg(this=literal) if text[0] == "-" else literal
+
+
+def _double(value: float) -> str:
+    text = repr(float(value))
+    if "n" in text:  # nan and inf
+        raise ValueError(f"{text} cannot stand in SQL")
+    return text if "e" in text else f"{text}e0"
 
 
 def integer(value: int) -> Expression:
@@ -107,8 +126,20 @@ def integer(value: int) -> Expression:
     return exp.Neg(this=literal) if value < 0 else literal
 
 
+class _Dot(exp.Expression):
+    """A sum of products as one node, for models write little else; a plain column in it is its name alone."""
+
+    arg_types = {"weights": True, "expressions": True}  # noqa: RUF012  # as sqlglot has it
+
+
+class _Layer(exp.Expression):
+    """A relation with more columns, as one node, too."""
+
+    arg_types = {"this": True, "names": True, "expressions": True}  # noqa: RUF012  # as sqlglot has it
+
+
 def _paren(e: Expression) -> Expression:
-    return exp.Paren(this=e) if isinstance(e, exp.Binary | exp.Neg) else e
+    return exp.Paren(this=e) if isinstance(e, exp.Binary | exp.Neg | _Dot) else e
 
 
 def add(a: Expression, b: Expression) -> Expression:
@@ -131,9 +162,10 @@ def divide(a: Expression, b: Expression) -> Expression:
     return exp.Div(this=_paren(a), expression=_paren(b), typed=False, safe=False)
 
 
-def _again(a: Expression) -> Expression:
-    """A copy; what is copied most is a plain column, which is made anew in half the time."""
-    return column(a.name) if type(a) is exp.Column and len(a.args) == 1 and a.this.quoted else a.copy()
+def again(a: Expression) -> Expression:
+    """A copy, for a node can stand in one place only; a plain column, which is copied most, is made anew."""
+    name = column_name(a)
+    return a.copy() if name is None else column(name)
 
 
 def negative(a: Expression) -> Expression:
@@ -151,12 +183,13 @@ def total(terms: Iterable[Expression]) -> Expression:
 
 def dot(weights: Sequence[float], values: Sequence[Expression]) -> Expression:
     """``sum(weights[i] * values[i])``; terms of weight zero are left out."""
-    return total(multiply(_again(v), number(w)) for w, v in zip(weights, values, strict=True) if w != 0)
+    terms = [(_double(w), column_name(v) or _paren(v.copy())) for w, v in zip(weights, values, strict=True) if w != 0]
+    return _Dot(weights=[w for w, _ in terms], expressions=[v for _, v in terms]) if terms else number(0.0)
 
 
 def square(a: Expression) -> Expression:
     """``a * a``; give it a column, for it is written twice."""
-    return multiply(a, _again(a))
+    return multiply(a, again(a))
 
 
 def squared(a: Expression) -> Expression:
@@ -285,7 +318,7 @@ def coalesce(a: Expression, otherwise: Expression) -> Expression:
 
 def is_number(a: Expression) -> Expression:
     """Whether ``a`` is finite: false for infinities and NaN, NULL for NULL; give it a short expression."""
-    return equal(subtract(_again(a), _again(a)), number(0.0))
+    return equal(subtract(again(a), again(a)), number(0.0))
 
 
 def known(a: Expression, value: Expression) -> Expression:
@@ -305,7 +338,7 @@ def bad_count(a: Expression) -> Expression:
 
 def guarded(features: Sequence[Expression], value: Expression, failure: Expression) -> Expression:
     """``value``, or ``failure`` where a feature is NULL or not finite; costs one comparison a row."""
-    nothing = total(subtract(_again(f), _again(f)) for f in features)
+    nothing = total(subtract(again(f), again(f)) for f in features)
     return case([when(equal(nothing, number(0.0)), value)], failure)
 
 
@@ -337,12 +370,22 @@ def written(expression: Expression, dialect: str, *, copy: bool = True) -> str:
         dialect: such as ``duckdb``.
         copy: whether the expression is still needed afterwards; writing may change it.
     """
-    known, writer = _writer(dialect)
-    return writer(dialect=known, comments=False).generate(expression, copy=copy)
+    return writer(dialect, comments=False).generate(expression, copy=copy)
+
+
+def writer(dialect: str, **options: Any) -> Generator:
+    """What writes a tree that may hold expressions of this module.
+
+    Args:
+        dialect: such as ``duckdb``.
+        options: sqlglot's.
+    """
+    known, made = _made(dialect)
+    return made(dialect=known, **options)
 
 
 @functools.cache
-def _writer(name: str) -> tuple[Dialect, type[Generator]]:
+def _made(name: str) -> tuple[Dialect, type[Generator]]:
     """A dialect, made once, and its generator, made quick for what models write most of."""
     dialect = Dialect.get_or_raise(name)
     plain = dialect.generator_class
@@ -353,14 +396,37 @@ def _column_text(writer: Generator, node: exp.Column) -> str:
     name = node.args["this"]
     if len(node.args) > 1 or not name.args.get("quoted"):
         return writer.column_sql(node)
+    return _quoted(writer, name.args["this"])
+
+
+def _quoted(writer: Generator, name: str) -> str:
     begin, end = writer.dialect.IDENTIFIER_START, writer.dialect.IDENTIFIER_END
-    return f"{begin}{name.args['this'].replace(end, end * 2)}{end}"
+    return f"{begin}{name.replace(end, end * 2)}{end}"
+
+
+def _dot_text(writer: Generator, node: _Dot) -> str:
+    first, *rest = (
+        f"{_quoted(writer, value) if isinstance(value, str) else writer.sql(value)} * "
+        f"{weight if weight[0] != '-' else f'({weight})'}"
+        for weight, value in zip(node.args["weights"], node.args["expressions"], strict=True)
+    )
+    return " + ".join([first, *(f"({product})" for product in rest)])
+
+
+def _layer_text(writer: Generator, node: _Layer) -> str:
+    added = (
+        f"{writer.sql(value)} AS {_quoted(writer, name)}"
+        for name, value in zip(node.args["names"], node.args["expressions"], strict=True)
+    )
+    return f"(SELECT {', '.join(['*', *added])} FROM {writer.sql(node.args['this'])}) AS rows_"
 
 
 _QUICK: Mapping[type[Expression], Callable[[Generator, Any], str]] = {
     exp.Alias: lambda writer, node: f"{writer.sql(node.args['this'])} AS {writer.sql(node.args['alias'])}",
     exp.Column: _column_text,
     exp.Literal: lambda writer, node: writer.literal_sql(node) if node.is_string else node.args["this"],
+    _Dot: _dot_text,
+    _Layer: _layer_text,
     exp.Paren: lambda writer, node: f"({writer.sql(node.args['this'])})",
 }
 
@@ -419,7 +485,7 @@ def row_count() -> Expression:
 
 def select_over(relation: str | Expression, added: Mapping[str, Expression]) -> Expression:
     """A relation with more columns, as something that can stand in FROM again."""
-    return derived(_from([exp.Star(), *_named(added)], relation))
+    return _Layer(this=_source(relation), names=list(added), expressions=list(added.values()))
 
 
 def only(relation: str | Expression, condition: Expression) -> Expression:
@@ -445,7 +511,7 @@ def select(
     """``SELECT columns FROM relation``; grouped ``by`` columns a row for each of their values, which come first."""
     query = _from([*by, *_named(columns)], relation)
     if by:
-        query.set("group", exp.Group(expressions=[column.copy() for column in by]))
+        query.set("group", exp.Group(expressions=[again(column) for column in by]))
     return query
 
 
@@ -459,9 +525,12 @@ def _table(relation: str) -> exp.Table:
     return exp.to_table(relation)
 
 
+def _source(relation: str | Expression) -> Expression:
+    return _table(relation).copy() if isinstance(relation, str) else relation
+
+
 def _from(columns: Sequence[Expression], relation: str | Expression) -> exp.Select:
-    source = _table(relation).copy() if isinstance(relation, str) else relation
-    return exp.Select(expressions=list(columns), from_=exp.From(this=source))
+    return exp.Select(expressions=list(columns), from_=exp.From(this=_source(relation)))
 
 
 def field_of(struct: Expression, name: str) -> Expression:

@@ -13,13 +13,15 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from silo_support import Talk, blobs, codes, fill, new_run, silo_toml, task
+from silo_support import OPEN, Talk, blobs, codes, fill, new_run, silo_toml, task
 
 from hanse.engines.duckdb import DuckDB
 from hanse.errors import EngineError
 from hanse.federation.config import SiloConfig
 from hanse.federation.policy import Policy
 from hanse.federation.silo import Silo
+from hanse.models.codec import state_to_plain
+from hanse.models.kmeans import KMeansState
 
 LOADER = """
 import sys, duckdb
@@ -221,6 +223,31 @@ def test_the_copy_is_opened_locked_too_and_a_small_one_on_one_thread(tmp_path: P
             with pytest.raises(EngineError):
                 copy.engine.execute(sql)
         assert copy.engine.rows("SELECT current_setting('threads')") == [(1,)]
+
+
+def test_rows_held_in_memory_give_the_answers_that_the_file_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, random, found = blobs([1500, 1200, 800]), np.random.default_rng(0), []
+    states = [random.normal(size=(3, 2)) for _ in range(6)]
+    for most, folder in ((10**6, tmp_path / "held"), (7_000, tmp_path / "full"), (6_999, tmp_path / "file")):
+        folder.mkdir()
+        monkeypatch.setattr("hanse.federation.snapshot._HELD_NUMBERS", most)
+        with Talk(folder, rows, OPEN) as talk:
+            replies = [talk.ask("moments"), talk.ask("summarize", payload={"clusters": 5})]
+            for centroids in states:
+                state = state_to_plain(KMeansState(("x", "y"), "step", np.zeros(2), centroids=centroids))
+                asked = {"model_type": "kmeans", "options": {"num_clusters": 3}, "strategy": "rounds", "state": state}
+                replies.append(talk.ask("observe", **asked))
+            (copy,) = talk.silo._snapshots._open.values()
+            plans = copy.engine.rows("SELECT count(*) FROM duckdb_prepared_statements()")[0][0]
+            replies.append(talk.ask("moments", features=("y", "x")))  # another view, and other plans
+            replies.append(talk.ask("observe", **asked | {"features": ("y", "x")}))
+            assert {reply.status for reply in replies} == {"ok"}
+            found.append(([reply.statistics for reply in replies], plans > 0))
+    (held, kept), (full, kept_too), (file, planned) = found
+    assert held == full == file
+    assert (kept, kept_too, planned) == (True, True, False)
 
 
 def test_a_view_over_files_is_not_read(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlglot import parse_one
+from sqlglot import exp, parse_one
 
 from hanse import expressions as e
 from hanse.engines.duckdb import DuckDB
@@ -161,9 +163,28 @@ def test_expressions_are_not_shared(engine: DuckDB) -> None:
 @example(name='a"b`c', number=-0.0)
 @settings(max_examples=100, deadline=None)
 def test_what_is_written_quickly_is_what_sqlglot_writes(dialect: str, name: str, number: float) -> None:
-    values = {name: e.square(e.column(name)), "text": e.string(name), "n": e.multiply(e.column("x"), e.number(number))}
-    tree = e.select(e.select_over("t", values), {name: e.group_of("sum", e.column(name))}, [e.column("n")])
-    assert e.written(tree, dialect) == tree.sql(dialect=dialect, comments=False)
+    def values() -> dict[str, e.Expression]:
+        x = e.multiply(e.column("x"), e.number(number))
+        return {name: e.square(e.column(name)), "text": e.string(name), "n": x}
+
+    def sums(relation: e.Expression) -> e.Expression:
+        return e.select(relation, {name: e.group_of("sum", e.column(name))}, [e.column("n")])
+
+    layer = e.derived(exp.select("*", *(exp.alias_(v, k, quoted=True) for k, v in values().items())).from_("t"))
+    assert e.written(sums(e.select_over("t", values())), dialect) == sums(layer).sql(dialect=dialect, comments=False)
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark"])
+@given(name=st.text(min_size=1).filter(lambda name: "\0" not in name), weights=st.lists(finite, max_size=4))
+@example(name='a"b`c', weights=[-1.5, 0.0, 1e300, -1e-300])
+@settings(max_examples=100, deadline=None)
+def test_a_weighted_sum_is_what_sqlglot_writes_of_its_parts(dialect: str, name: str, weights: list[float]) -> None:
+    values = [e.column(name), e.subtract(e.column("x"), e.number(1.0)), e.root(e.column("x")), e.column("x")]
+    values = values[: len(weights)]
+    parts = e.total(e.multiply(v.copy(), e.number(w)) for v, w in zip(values, weights, strict=True) if w)
+    assert e.written(e.dot(weights, values), dialect) == parts.sql(dialect=dialect)
+    twice = e.multiply(e.dot(weights, values), e.number(2.0))
+    assert e.written(twice, dialect) == e.multiply(parts, e.number(2.0)).sql(dialect=dialect)
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "spark"])
@@ -178,3 +199,13 @@ def test_what_is_written_quickly_is_what_sqlglot_writes(dialect: str, name: str,
 def test_what_people_write_is_written_as_sqlglot_writes_it(sql: str, dialect: str) -> None:
     tree = parse_one(sql, dialect="duckdb")
     assert e.written(tree, dialect) == tree.sql(dialect=dialect, comments=False)
+
+
+def test_a_compiled_sqlglot_is_refused_with_its_cure() -> None:
+    code = (
+        "import sys, sqlglot.generator; sqlglot.generator.Generator.generate = len; sys.argv[1:] = ['sql', 'SELECT 1'];"
+        "from hanse.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: sqlglot is compiled here, and cannot be extended so: pip uninstall sqlglotc\n"

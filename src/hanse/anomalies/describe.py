@@ -70,7 +70,7 @@ def cluster_observation(scoring: ClusterScoring, features: Sequence[e.Expression
     aggregates = {
         "count": Aggregate((e.number(1.0),), (), "count"),
         "sum": Aggregate(tuple(columns), size),
-        "square": Aggregate(tuple(e.square(c.copy()) for c in columns), size),
+        "square": Aggregate(tuple(e.square(e.again(c)) for c in columns), size),
     }
     return Observation(aggregates, (*layers, away), e.column(label), len(scoring.centroids))
 

@@ -41,13 +41,13 @@ def explained(contributions: Mapping[str, e.Expression]) -> tuple[Layers, dict[s
     left = [e.column(name) for name in sizes]
     for place in range(places):
         top, most = f"__hanse_top{place}", f"__hanse_most{place}"
-        layers.append({most: e.greatest([x.copy() for x in left])})
-        branches = [e.when(e.equal(x.copy(), e.column(most)), e.integer(j)) for j, x in enumerate(left[:-1])]
+        layers.append({most: e.greatest([e.again(x) for x in left])})
+        branches = [e.when(e.equal(e.again(x), e.column(most)), e.integer(j)) for j, x in enumerate(left[:-1])]
         layers.append({top: e.case(branches, e.integer(len(left) - 1))})
         if place + 1 < places:
             rest = {
                 f"__hanse_left{place}_{j}": e.case(
-                    [e.when(e.equal(e.column(top), e.integer(j)), e.number(-1.0))], x.copy()
+                    [e.when(e.equal(e.column(top), e.integer(j)), e.number(-1.0))], e.again(x)
                 )
                 for j, x in enumerate(left)
             }
@@ -78,16 +78,16 @@ def _columns(prefix: str, names: list[str]) -> list[e.Expression]:
 def _chosen(place: int, values: list[e.Expression]) -> e.Expression:
     """The value of the feature in that place."""
     top = e.column(f"__hanse_top{place}")
-    branches = [e.when(e.equal(top.copy(), e.integer(j)), value) for j, value in enumerate(values[:-1])]
+    branches = [e.when(e.equal(e.again(top), e.integer(j)), value) for j, value in enumerate(values[:-1])]
     return e.case(branches, values[-1])
 
 
 def _worded(place: int, names: list[str]) -> list[e.Expression]:
     """``5.2 sd above``."""
     deviation = e.column(f"__hanse_dev{place}")
-    size = e.least([e.absolute(deviation.copy()), e.number(_MOST)])
-    whole = e.as_text(e.as_whole(e.rounded(size.copy(), 0)))
-    fine = e.as_text(e.rounded(size.copy(), 1))
+    size = e.least([e.absolute(e.again(deviation)), e.number(_MOST)])
+    whole = e.as_text(e.as_whole(e.rounded(e.again(size), 0)))
+    fine = e.as_text(e.rounded(e.again(size), 1))
     digits = e.case([e.when(e.at_least(size, e.number(_LARGE)), whole)], fine)
     side = e.case([e.when(e.at_least(deviation, e.number(0.0)), e.string(" sd above"))], e.string(" sd below"))
     return [digits, side]

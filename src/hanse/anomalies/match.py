@@ -57,7 +57,7 @@ def pair_observation(
         clusters: how many there are of each.
     """
     away = {
-        f"__hanse_away{j}": e.subtract(f.copy(), e.number(o))
+        f"__hanse_away{j}": e.subtract(e.again(f), e.number(o))
         for j, (f, o) in enumerate(zip(features, origin, strict=True))
     }
     columns = [e.column(name) for name in away]
@@ -66,7 +66,7 @@ def pair_observation(
     aggregates = {
         "count": Aggregate((e.number(1.0),), (), "count"),
         "sum": Aggregate(tuple(columns), size),
-        "square": Aggregate(tuple(e.square(c.copy()) for c in columns), size),
+        "square": Aggregate(tuple(e.square(e.again(c)) for c in columns), size),
     }
     return Observation(aggregates, (away,), cell, clusters[0] * clusters[1])
 

@@ -128,9 +128,9 @@ def coordinates(
 ) -> tuple[tuple[Mapping[str, e.Expression], ...], list[e.Expression]]:
     """Layers of intermediate columns, and the coordinates that centroids are in: directions under cosine distance."""
     if measure != "cosine":
-        return (), [f.copy() for f in features]
-    norm = {"__hanse_norm": e.root(e.total(e.square(f.copy()) for f in features))}
-    unit = {f"__hanse_u{j}": e.divide(f.copy(), e.column("__hanse_norm")) for j, f in enumerate(features)}
+        return (), [e.again(f) for f in features]
+    norm = {"__hanse_norm": e.root(e.total(e.square(e.again(f)) for f in features))}
+    unit = {f"__hanse_u{j}": e.divide(e.again(f), e.column("__hanse_norm")) for j, f in enumerate(features)}
     return (norm, unit), [e.column(name) for name in unit]
 
 
@@ -156,7 +156,7 @@ def spread_observation(model: Clustering, features: Sequence[str], *, weighted: 
     squares = [e.square(e.column(name)) for name in away]
     aggregates = {
         "weight": Aggregate((w,)) if weighted else Aggregate((e.number(1.0),), (), "count"),
-        "square": Aggregate(tuple(e.multiply(w.copy(), s) if weighted else s for s in squares), (len(squares),)),
+        "square": Aggregate(tuple(e.multiply(e.again(w), s) if weighted else s for s in squares), (len(squares),)),
     }
     return Observation(aggregates, (*layers, labelled, away), e.column("label"), len(model.clusters))
 

@@ -53,28 +53,28 @@ def histogram(score: e.Expression, let: tuple[Mapping[str, e.Expression], ...], 
     layers = (*let, {"score": score})
     one = e.number(1.0)
     value = e.column("score")
-    octaves = e.multiply(e.log(value.copy()), e.number(_PER_OCTAVE / math.log(2.0)))
+    octaves = e.multiply(e.log(e.again(value)), e.number(_PER_OCTAVE / math.log(2.0)))
     inside = e.floor(e.subtract(octaves, e.number(_LOWEST * _PER_OCTAVE)))
     bounds = (2.0**_LOWEST * (1 + 1e-12), 2.0 ** (_LOWEST + _CELLS // _PER_OCTAVE) * (1 - 1e-12))
     cell = e.case(
         [
-            e.when(e.at_least(e.number(bounds[0]), value.copy()), e.number(0.0)),
-            e.when(e.at_least(value.copy(), e.number(bounds[1])), e.number(_CELLS - 1)),
+            e.when(e.at_least(e.number(bounds[0]), e.again(value)), e.number(0.0)),
+            e.when(e.at_least(e.again(value), e.number(bounds[1])), e.number(_CELLS - 1)),
         ],
         inside,
     )
     aggregates = {
         "count": Aggregate((one,), (), "count"),
-        "weight": Aggregate((e.column(WEIGHT),)) if weighted else Aggregate((one.copy(),), (), "count"),
-        "least": Aggregate((value.copy(),), (), "min"),
-        "greatest": Aggregate((value.copy(),), (), "max"),
+        "weight": Aggregate((e.column(WEIGHT),)) if weighted else Aggregate((e.again(one),), (), "count"),
+        "least": Aggregate((e.again(value),), (), "min"),
+        "greatest": Aggregate((e.again(value),), (), "max"),
     }
     return Observation(aggregates, layers, cell, _CELLS)
 
 
 def edge_cell(score: e.Expression) -> e.Expression:
     """The number of the cell between :data:`EDGES` that a score falls into."""
-    branches = [e.when(e.at_least(e.number(edge), score.copy()), e.integer(i)) for i, edge in enumerate(EDGES)]
+    branches = [e.when(e.at_least(e.number(edge), e.again(score)), e.integer(i)) for i, edge in enumerate(EDGES)]
     return e.case(branches, e.integer(len(EDGES)))
 
 

@@ -102,7 +102,7 @@ class ClusterScoring:
         scale = 1.0 / (self.unit**2 * len(self.unit))
         squares = [
             e.total(
-                e.multiply(e.square(e.subtract(a.copy(), e.number(c))), e.number(s))
+                e.multiply(e.square(e.subtract(e.again(a), e.number(c))), e.number(s))
                 for a, c, s in zip(coordinates, self.centroids[k], scale, strict=True)
             )
             for k in self.ordinary
@@ -129,13 +129,13 @@ class ClusterScoring:
         rooted = e.root(cost)
         outputs = {
             **self.model.predict(features),
-            "distance": rooted if geometry.name == "euclidean" else cost.copy(),
-            "normalized_distance": e.divide(rooted.copy(), radius),
+            "distance": rooted if geometry.name == "euclidean" else e.again(cost),
+            "normalized_distance": e.divide(e.again(rooted), radius),
             "anomaly_score": e.root(e.column("__hanse_far")),
         }
         contributions = {
             name: e.divide(
-                e.subtract(at[j].copy(), _of(e.column("__hanse_next"), [float(c[j]) for c in centres])),
+                e.subtract(e.again(at[j]), _of(e.column("__hanse_next"), [float(c[j]) for c in centres])),
                 e.number(self.unit[j]),
             )
             for j, name in enumerate(self.model.features)
@@ -228,5 +228,5 @@ def _of(number: e.Expression, values: Sequence[float]) -> e.Expression:
     """The value with that number."""
     if len(set(values)) == 1:
         return e.number(values[0])
-    branches = [e.when(e.equal(number.copy(), e.integer(i)), e.number(v)) for i, v in enumerate(values[:-1])]
+    branches = [e.when(e.equal(e.again(number), e.integer(i)), e.number(v)) for i, v in enumerate(values[:-1])]
     return e.case(branches, e.number(values[-1]))

@@ -12,6 +12,7 @@ import duckdb
 from hanse.engines.base import DatabaseInUseError, Kind, by_name, no_longer_works
 from hanse.engines.files import format_of
 from hanse.engines.interruptible import Interruptible
+from hanse.engines.plans import Plans
 from hanse.errors import (
     CancelledError,
     EngineError,
@@ -69,6 +70,7 @@ class DuckDB:
             self._connection.execute("SET TimeZone = 'UTC'")
         self._work = Interruptible(self._connection.interrupt)
         self._meanwhile = meanwhile
+        self._plans: Plans | None = None
         if locked:
             self.lock()
 
@@ -90,11 +92,23 @@ class DuckDB:
         """
         with _translated(self.database):
             self._work.run(lambda: self._connection.execute(sql))
+            if self._plans is not None:
+                self._plans.forget()
 
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query that gives few rows."""
+    def rows(self, sql: str, *, again: bool = False) -> list[tuple[Any, ...]]:
+        """Run a query that gives few rows.
+
+        Args:
+            sql: the query.
+            again: it will be asked again with other numbers in it, of what :meth:`hold` holds.
+        """
         with _translated(self.database):
-            return self._work.run(lambda: self._connection.execute(sql).fetchall())
+            return self._work.run(
+                lambda: self._again(sql).fetchall() if again else self._connection.execute(sql).fetchall()
+            )
+
+    def _again(self, sql: str) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute(sql if self._plans is None else self._plans.of(sql))
 
     def query(self, sql: str, batch_rows: int = 65_536) -> pa.RecordBatchReader:
         """Run a query and stream its rows.
@@ -161,6 +175,12 @@ class DuckDB:
     def keep(self, name: str, sql: str) -> None:
         """Keep a query's rows in a temporary table until :meth:`forget`."""
         self.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+
+    def hold(self, name: str, sql: str) -> None:
+        """Hold a query's rows in memory as a relation; queries that read nothing else are planned once."""
+        with _translated(self.database):
+            self._connection.register(name, self._connection.sql(sql).materialize())
+        self._plans = Plans(self._connection.execute)
 
     def forget(self, name: str) -> None:
         """Let go of what :meth:`keep` kept; harmless where it is gone."""
@@ -265,7 +285,7 @@ class DuckDB:
 
         sql = self.text(observation_query(relation, observation), copy=False)
         with _translated(self.database):
-            columns = self._work.run(lambda: self._connection.execute(sql).fetchnumpy())
+            columns = self._work.run(lambda: self._again(sql).fetchnumpy())
         return statistics_of(
             observation,
             [doubles_of(c, empty) for c, empty in zip(columns.values(), empties_of(observation), strict=True)],

@@ -63,7 +63,7 @@ def _parts(observation: Observation) -> list[_Part]:
 def _products(aggregate: CrossProducts, first: int) -> list[_Part]:
     """Parts for a triangle of products, whose first is the observation's aggregate number ``first``."""
     values, weight = aggregate.values, aggregate.weight
-    exploded = values if weight is None else tuple(e.multiply(weight.copy(), v.copy()) for v in values)
+    exploded = values if weight is None else tuple(e.multiply(e.again(weight), e.again(v)) for v in values)
     places: list[list[int | None]] = []
     for i in range(len(values)):
         places.append([None] * i + list(range(first, first + len(values) - i)))
@@ -71,7 +71,7 @@ def _products(aggregate: CrossProducts, first: int) -> list[_Part]:
     parts = []
     for start in range(0, len(values), _MOST_SUMS):
         here = slice(start, start + _MOST_SUMS)
-        groups = [e.group_of("sum", e.multiply(e.column(_FACTOR), v.copy())) for v in values[here]]
+        groups = [e.group_of("sum", e.multiply(e.column(_FACTOR), e.again(v))) for v in values[here]]
         parts.append(_Part(groups, [row[here] for row in places], exploded))
     return parts
 

@@ -123,7 +123,7 @@ def moments_asked(
     size = (len(inner),)
     own = snapshot.engine.observe(view, Observation({"sum": Aggregate(tuple(columns), size)}))["sum"]
     about = own / max(snapshot.meta.rows, 1)
-    away = [e.subtract(c.copy(), e.number(m)) for c, m in zip(columns, about, strict=True)]
+    away = [e.subtract(e.again(c), e.number(m)) for c, m in zip(columns, about, strict=True)]
     layer = {f"z{i}": value for i, value in enumerate(away)}
     z = [e.column(name) for name in layer]
     aggregates = {

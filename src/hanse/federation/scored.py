@@ -122,7 +122,7 @@ def score_of(laid: Laid) -> e.Expression:
     at = list(laid.features)
     if scoring.model.distance_measure == "cosine":
         norm = e.root(e.total(e.square(x) for x in at))
-        at = [e.divide(x, norm.copy()) for x in at]
+        at = [e.divide(x, e.again(norm)) for x in at]
     return scoring.score(at)
 
 
@@ -145,7 +145,7 @@ def scored(laid: Laid, max_clusters: int) -> Scored:
     label = next(iter(laid.outputs.values()))
     if getattr(model, "distance_measure", "euclidean") == "cosine":
         norm = e.root(e.total(e.square(x) for x in expressions))
-        expressions = [e.divide(x, norm.copy()) for x in expressions]
+        expressions = [e.divide(x, e.again(norm)) for x in expressions]
     columns = {f"f{i}": x for i, x in enumerate(expressions)}
     return Scored(columns, label, np.array([c.centroid for c in model.clusters]))
 

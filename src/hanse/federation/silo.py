@@ -178,9 +178,13 @@ class Silo:
         with self._lock(task):
             try:
                 self._check(task)
-                known = self._answers.of_task(hash_, coordinator)
+                with self.ledger.locked():  # one look at it for both
+                    known = self._answers.of_task(hash_, coordinator)
+                    ended = self._answers.finished(task.run, task.silo)
                 if known is not None:
                     return known
+                if ended and task.kind != "install":
+                    raise RefusalError("finished", "the run has ended here: begin a new one")
                 return self._decide(task, hash_, coordinator)
             except RefusalError as refusal:
                 return self._refuse(task, hash_, coordinator, refusal)
@@ -220,8 +224,6 @@ class Silo:
             raise RefusalError("policy", f"model type {task.model_type:.60}: this silo allows {types}")
 
     def _decide(self, task: Task, hash_: str, coordinator: str) -> Reply:
-        if task.kind != "install" and self._answers.finished(task.run, task.silo):
-            raise RefusalError("finished", "the run has ended here: begin a new one")
         base = entry_of(task, hash_, coordinator, self.policy)
         if task.kind == "finish":
             self._snapshots.delete(_session(task))

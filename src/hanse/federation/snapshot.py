@@ -35,6 +35,9 @@ _TOUCH_S: Final = 10.0
 _ONE_THREAD_ROWS: Final = 122_880
 """DuckDB hands rows out to its threads by so many; for fewer, waking a second thread only costs."""
 
+_HELD_NUMBERS: Final = 250_000
+"""Of so many published numbers the rows are held in memory, 4 MB with what comes along: planning is what costs then."""
+
 Integers = npt.NDArray[Any]
 
 
@@ -71,6 +74,10 @@ class Snapshot:
         if self.meta.rows <= _ONE_THREAD_ROWS:
             self.engine.execute("SET threads = 1")
         self.engine.lock()
+        self._rows = "rows_"
+        if self.meta.rows * len(self.meta.types) <= _HELD_NUMBERS:
+            self._rows = "held"
+            self.engine.hold(self._rows, "SELECT * FROM rows_")
         self._numbers = itertools.count()
         self._views: dict[tuple[str, ...], str] = {}
         self._classes: dict[str, tuple[int, int]] = {}
@@ -159,7 +166,7 @@ class Snapshot:
         if texts not in self._views:
             name = f"view_{next(self._numbers)}"
             listed = ", ".join(texts)
-            self.engine.execute(f"CREATE TEMP VIEW {name} AS SELECT row_, customer, {listed} FROM rows_")
+            self.engine.execute(f"CREATE TEMP VIEW {name} AS SELECT row_, customer, {listed} FROM {self._rows}")
             self._views[texts] = name
         return self._views[texts]
 

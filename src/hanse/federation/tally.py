@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -120,9 +120,9 @@ class Asked:
         summed = released + judged
         k, squares = self.cells, [*_square_positions(self.observation), *range(released, summed)]
         key = (self.view, self.snapshot.one_row_each, *mapping)
-        sql = self.texts.of(key, lambda: self._written(self._query(mapping, squares)))
+        sql = self.texts.of(key, lambda: self._query(mapping, squares))
         table = np.zeros((k + 1, 2 + summed + len(squares)))
-        for cell, *found in self.snapshot.engine.rows(sql):
+        for cell, *found in self.snapshot.engine.rows(sql, again=True):
             if not _NO_CELL <= cell < k:
                 raise RefusalError("protocol", "the plan puts rows into cells that it does not have")
             table[int(cell)] = [0.0 if value is None else value for value in found]
@@ -145,41 +145,31 @@ class Asked:
     def _judged(self) -> list[e.Expression]:
         """What is summed for the gate alone: squares about the silo's own mean, and sums of either sign without it."""
         aggregates = self.observation.aggregates
-        signed = [x.copy() for name in _SIGNED if name in aggregates for x in aggregates[name].expressions]
+        signed = [e.again(x) for name in _SIGNED if name in aggregates for x in aggregates[name].expressions]
         return [*map(e.column, self.far), *map(e.absolute, signed)]
 
-    def _written(self, query: e.Expression) -> str:
-        return self.snapshot.engine.text(query, copy=False)
-
-    def _query(self, mapping: Sequence[int], squares: Sequence[int]) -> e.Expression:
+    def _query(self, mapping: Sequence[int], squares: Sequence[int]) -> str:
         """One row per cell: cell, rows, customers, each sum, each square's largest customer; NULL is nothing."""
         observation = joined(self.observation, mapping, self.label)
         values = [*(x for a in observation.aggregates.values() for x in a.expressions), *self._judged()]
         functions = [a.function for a in observation.aggregates.values() for _ in a.expressions]
         functions += ["sum"] * (len(values) - len(functions))
-        names, count = [f"s{i}" for i in range(len(values))], e.group_of("count", e.star())
-        largest_of = {f"largest{i}": i for i in squares}
-        by, whole, layers = ["cell"], {}, [*observation.let]
-        if observation.cell is None:
-            by, whole = [], {"cell": e.integer(0)}
-        else:
+        layers, computed = [*observation.let], {}
+        if observation.cell is not None:
             layers.append({"cell": e.coalesce(observation.cell, e.integer(_NO_CELL))})
-        if self.snapshot.one_row_each:  # what is both summed and compared is computed once
-            once = {i: f"square{i}" for i in squares if not e.is_column(values[i])}
-            layers.append({name: values[i] for i, name in once.items()})
-            values = [e.column(once[i]) if i in once else x for i, x in enumerate(values)]
-        rows = e.layered(self.view, filter(None, layers))
-        sums = {name: e.group_of(f, x) for name, f, x in zip(names, functions, values, strict=True)}
-        if self.snapshot.one_row_each:
-            largest = {name: e.group_of("max", values[i].copy()) for name, i in largest_of.items()}
-            told = {**whole, "n": count, "customers": count.copy(), **sums, **largest}
-            return e.select(rows, told, _columns(by).values())
-        owed = e.select(rows, {"n": count, **sums}, _columns([*by, "customer"]).values())
-        totals = {name: e.group_of("sum", e.column(name)) for name in names}
-        largest = {name: e.group_of("max", e.column(names[i])) for name, i in largest_of.items()}
-        n = e.group_of("sum", e.column("n"))
-        told = {**whole, "n": n, "customers": count.copy(), **totals, **largest}
-        return e.select(e.derived(owed), told, _columns(by).values())
+        names = []
+        for i, value in enumerate(values):  # what is both summed and compared is computed once
+            name = e.column_name(value)
+            if name is None:
+                computed[name := f"value{i}"] = value
+            names.append(name)
+        rows = e.layered(self.view, filter(None, [*layers, computed]))
+        summed = tuple(zip(functions, names, strict=True))
+        before, after = _around(summed, tuple(squares), observation.cell is not None, self.snapshot.one_row_each)
+        return f"{before}{rows if isinstance(rows, str) else self._written(rows)}{after}"
+
+    def _written(self, tree: e.Expression) -> str:
+        return self.snapshot.engine.text(tree, copy=False)
 
     @cached_property
     def labels(self) -> Integers:
@@ -226,8 +216,8 @@ def joined(observation: Observation, mapping: Sequence[int], label: str = "") ->
     if not moved:
         return observation if not label else _with_label(observation, e.column(f"plan_{label}"), label)
     old = e.column(f"plan_{label}") if label else e.column("plan_cell")
-    branches = [e.when(e.equal(old.copy(), e.integer(i)), e.integer(j)) for i, j in moved.items()]
-    new = e.case(branches, old.copy())
+    branches = [e.when(e.equal(e.again(old), e.integer(i)), e.integer(j)) for i, j in moved.items()]
+    new = e.case(branches, e.again(old))
     if label:
         return _with_label(observation, new, label)
     assert observation.cell is not None  # else there is nothing to join
@@ -240,8 +230,29 @@ def _with_label(observation: Observation, value: e.Expression, label: str) -> Ob
     return Observation(observation.aggregates, layers, observation.cell, observation.cells)
 
 
-def _columns(names: Sequence[str]) -> dict[str, e.Expression]:
-    return {name: e.column(name) for name in names}
+@lru_cache(maxsize=64)
+def _around(
+    summed: tuple[tuple[str, str], ...], squares: tuple[int, ...], celled: bool, one_row_each: bool
+) -> tuple[str, str]:
+    """What stands before and after the relation in :meth:`Asked._query`; the same in every step of a training.
+
+    Args:
+        summed: function and column of each sum.
+        squares: which of them are compared, too.
+        celled: whether the relation has a column ``cell``.
+        one_row_each: else a customer's rows are summed before customers are compared.
+    """
+    sums = [f"{function}({e.quote(name)}) AS s{i}" for i, (function, name) in enumerate(summed)]
+    by = " GROUP BY cell" if celled else ""
+    cell = "cell" if celled else "0 AS cell"
+    if one_row_each:
+        largest = [f"max({e.quote(summed[i][1])})" for i in squares]
+        return f"SELECT {', '.join([cell, 'count(*), count(*)', *sums, *largest])} FROM ", by
+    totals = [f"sum(s{i})" for i in range(len(sums))]
+    largest = [f"max(s{i})" for i in squares]
+    before = f"SELECT {', '.join([cell, 'sum(n), count(*)', *totals, *largest])} FROM ("
+    owed = ", ".join([*(["cell"] if celled else []), "count(*) AS n", *sums])
+    return f"{before}SELECT {owed} FROM ", f" GROUP BY {'cell, ' if celled else ''}customer) AS owed{by}"
 
 
 def _square_positions(observation: Observation) -> list[int]:

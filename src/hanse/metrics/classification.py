@@ -73,7 +73,7 @@ def pairs_observation(score: str) -> Observation:
     """Over :func:`scores_counted`: ``won`` () pairs of a 1 and a 0 in which the 1 scores higher, ties counted half."""
     negative = e.column("negative")
     upto = {"upto": e.running_sum(negative, e.column(score))}
-    below = e.subtract(e.column("upto"), e.multiply(negative.copy(), e.number(0.5)))
+    below = e.subtract(e.column("upto"), e.multiply(e.again(negative), e.number(0.5)))
     return Observation({"won": Aggregate((e.multiply(e.column("positive"), below),))}, (upto,))
 
 
@@ -111,7 +111,7 @@ def score_observation(score: str, target: str) -> Observation:
     """By label ``count`` (2,), ``sum`` (2,) and ``square`` (2,) of scores, none counted further than 20 from 0."""
     near = {"near": e.clamp(e.column(score), -_FAR, _FAR)}
     value = e.column("near")
-    square = Aggregate((e.square(value.copy()),))
+    square = Aggregate((e.square(e.again(value)),))
     aggregates = {"count": Aggregate((e.number(1.0),)), "sum": Aggregate((value,)), "square": square}
     return Observation(aggregates, (near,), e.column(target), 2)
 

@@ -118,18 +118,18 @@ def second_observation(features: Sequence[str], label: str, sums: ClusteringSums
     is_own = {i: e.equal(e.column(label), e.integer(i)) for i in held}
     to = {i: e.add(e.column(f"near{i}"), e.number(v)) for i, v in enumerate(sums.spreads.tolist()) if i in is_own}
     own = [
-        e.when(is_own[i].copy(), e.multiply(to[i].copy(), e.number(sums.count[i] / max(sums.count[i] - 1, 1.0))))
+        e.when(e.again(is_own[i]), e.multiply(e.again(to[i]), e.number(sums.count[i] / max(sums.count[i] - 1, 1.0))))
         for i in held
     ]
-    others = [e.case([e.when(is_own[i].copy(), e.number(_FAR))], to[i].copy()) for i in held]
-    mine = [e.when(is_own[i].copy(), e.column(f"near{i}")) for i in held]
+    others = [e.case([e.when(e.again(is_own[i]), e.number(_FAR))], e.again(to[i])) for i in held]
+    mine = [e.when(e.again(is_own[i]), e.column(f"near{i}")) for i in held]
     ab = {"own": e.case(own, None), "other": e.least(others), "mine": e.case(mine, None)}
     a, b = e.column("own"), e.column("other")
     larger = {"larger": e.greatest([a, b])}
-    alone = [e.when(is_own[i].copy(), e.number(0.0)) for i in held if sums.count[i] == 1]
+    alone = [e.when(e.again(is_own[i]), e.number(0.0)) for i in held if sums.count[i] == 1]
     same = e.when(e.equal(e.column("larger"), e.number(0.0)), e.number(0.0))
     silhouette = e.case([*alone, same], e.divide(e.subtract(b, a), e.column("larger")))
-    distance = [e.case([e.when(is_own[i].copy(), e.root(e.column("mine")))], e.number(0.0)) for i in held]
+    distance = [e.case([e.when(e.again(is_own[i]), e.root(e.column("mine")))], e.number(0.0)) for i in held]
     return Observation(
         {
             "silhouette": Aggregate((silhouette,)),

@@ -149,7 +149,7 @@ class BisectingKMeans:
         if state.phase == "spread":
             aggregates["cross"] = CrossProducts.of(z, None if self.weight_col is None else e.column(WEIGHT))
         if state.phase == "step" and self.sketches:
-            squares = tuple(self._weighted(e.square(c.copy())) for c in z)
+            squares = tuple(self._weighted(e.square(e.again(c))) for c in z)
             aggregates["square"] = Aggregate(squares, (len(z),))
         targets = state.moving if state.phase == "step" else state.opening
         if state.phase == "cells":
@@ -185,7 +185,7 @@ class BisectingKMeans:
         return {
             "count": Aggregate((one,), (), "count"),
             "weight": Aggregate((one,), (), "count") if self.weight_col is None else Aggregate((e.column(WEIGHT),)),
-            "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
+            "sum": Aggregate(tuple(self._weighted(e.again(c)) for c in z), (len(z),)),
             "square": Aggregate((self._weighted(e.total(e.square(c) for c in z)),)),
         }
 

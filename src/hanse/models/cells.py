@@ -137,5 +137,5 @@ def _bin(along: e.Expression, bins: int) -> e.Expression:
     Nothing else is as cheap to compute and as patient with far tails: of 8 bins on one side the outermost begins at
     seven times :data:`_HALF`.
     """
-    folded = e.divide(along, e.add(e.number(_HALF), e.absolute(along.copy())))
+    folded = e.divide(along, e.add(e.number(_HALF), e.absolute(e.again(along))))
     return e.floor(e.add(e.multiply(folded, e.number(bins / 2 * (1 - 1e-12))), e.number(bins / 2)))

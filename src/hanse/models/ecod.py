@@ -133,7 +133,7 @@ class Ecod:
         layer = {f"z{i}": e.subtract(e.column(state.features[i]), e.number(float(state.origin[i]))) for i in which}
         z = [e.column(name) for name in layer]
         shape = () if state.phase == "bins" else (len(z),)
-        aggregates["sum"] = Aggregate(tuple(self._weighted(c.copy()) for c in z), shape)
+        aggregates["sum"] = Aggregate(tuple(self._weighted(e.again(c)) for c in z), shape)
         if state.phase == "moments":
             return Observation(aggregates, (layer,))
         aggregates["square"] = Aggregate(tuple(self._weighted(e.square(c)) for c in z), shape)
@@ -212,7 +212,7 @@ def _bin(value: e.Expression, edges: Sequence[float], first: int) -> e.Expressio
     if not edges:
         return e.integer(first)
     middle = len(edges) // 2
-    above = e.at_least(value.copy(), e.number(edges[middle]))
+    above = e.at_least(e.again(value), e.number(edges[middle]))
     return e.case(
         [e.when(above, _bin(value, edges[middle + 1 :], first + middle + 1))], _bin(value, edges[:middle], first)
     )

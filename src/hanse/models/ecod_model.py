@@ -105,10 +105,10 @@ class Distribution:
         """Whether a value lies in the lower and in the upper tail, and how rare it is among those there."""
         low, high = e.number(self.lower.start), e.number(self.upper.start)
         return (
-            e.at_least(low.copy(), away.copy()),
-            e.at_least(away.copy(), high.copy()),
-            self.lower.rarity(e.subtract(low, away.copy())),
-            self.upper.rarity(e.subtract(away.copy(), high)),
+            e.at_least(e.again(low), e.again(away)),
+            e.at_least(e.again(away), e.again(high)),
+            self.lower.rarity(e.subtract(low, e.again(away))),
+            self.upper.rarity(e.subtract(e.again(away), high)),
         )
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -205,21 +205,21 @@ class EcodModel:
     def _rarest(self, both: Sequence[tuple[e.Expression, e.Expression]]) -> e.Expression:
         """The root of the largest sum of squares: among low values, among high ones, on the side of the longer tail."""
         skewed = [d.skewness < 0 for d in self.distributions if d.varies]
-        left, right = (e.total(e.squared(tails[side].copy()) for tails in both) for side in (0, 1))
+        left, right = (e.total(e.squared(e.again(tails[side])) for tails in both) for side in (0, 1))
         longer = e.total(
-            e.squared((low if first else high).copy()) for first, (low, high) in zip(skewed, both, strict=True)
+            e.squared(e.again(low if first else high)) for first, (low, high) in zip(skewed, both, strict=True)
         )
         return e.root(e.greatest([left, right, longer]))
 
     def _scores(self, distance: e.Expression) -> Mapping[str, e.Expression]:
         normalized = e.divide(
-            distance.copy(), e.number(math.sqrt(2 * max(sum(d.varies for d in self.distributions), 1)))
+            e.again(distance), e.number(math.sqrt(2 * max(sum(d.varies for d in self.distributions), 1)))
         )
         return {
             self.prediction_col: e.integer(0),
             "distance": distance,
             "normalized_distance": normalized,
-            "anomaly_score": normalized.copy(),
+            "anomaly_score": e.again(normalized),
         }
 
     def contributions(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
@@ -231,7 +231,7 @@ class EcodModel:
 
     def _away(self, features: Sequence[e.Expression]) -> list[e.Expression]:
         pairs = zip(features, self.distributions, strict=True)
-        return [e.subtract(f.copy(), e.number(d.origin)) for f, d in pairs]
+        return [e.subtract(e.again(f), e.number(d.origin)) for f, d in pairs]
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Each feature's mean and skewness, and where its tails begin."""
@@ -284,7 +284,7 @@ def _line(value: e.Expression, places: Sequence[float], heights: Sequence[float]
         if low > high:
             return e.number(y[low])
         middle = (low + high + 1) // 2
-        above = e.at_least(value.copy(), e.number(x[middle]))
+        above = e.at_least(e.again(value), e.number(x[middle]))
         upper = segment(middle + 1, high) if middle < high else between(middle)
         lower = segment(low, middle - 1) if middle > low else between(middle - 1)
         return e.case([e.when(above, upper)], lower)
@@ -294,6 +294,6 @@ def _line(value: e.Expression, places: Sequence[float], heights: Sequence[float]
         if i < 0 or i == len(x) - 1 or y[i] == y[i + 1]:
             return e.number(y[max(i, 0)])
         slope = (y[i + 1] - y[i]) / (x[i + 1] - x[i])
-        return e.add(e.number(y[i]), e.multiply(e.subtract(value.copy(), e.number(x[i])), e.number(slope)))
+        return e.add(e.number(y[i]), e.multiply(e.subtract(e.again(value), e.number(x[i])), e.number(slope)))
 
     return segment(0, len(x) - 1)

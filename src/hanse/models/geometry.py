@@ -83,11 +83,11 @@ class Euclidean:
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
         """``sum((x - c)^2)``."""
-        return e.total(e.square(e.subtract(f.copy(), e.number(c))) for f, c in zip(features, centroid, strict=True))
+        return e.total(e.square(e.subtract(e.again(f), e.number(c))) for f, c in zip(features, centroid, strict=True))
 
     def place(self, features: Sequence[e.Expression], origin: FloatArray) -> list[e.Expression]:
         """``x - o``, the very coordinates of :meth:`rows`."""
-        return [e.subtract(f.copy(), e.number(o)) for f, o in zip(features, origin, strict=True)]
+        return [e.subtract(e.again(f), e.number(o)) for f, o in zip(features, origin, strict=True)]
 
     def affinity(self, place: Sequence[e.Expression], centroid: FloatArray, origin: FloatArray) -> e.Expression:
         """``(x - o).(c - o) - |c - o|^2 / 2``, which orders centroids as the distance does."""
@@ -124,9 +124,10 @@ class Cosine:
 
     def distance_sq(self, features: Sequence[e.Expression], centroid: FloatArray) -> e.Expression:
         """``1 - cos``, written as half the squared distance of the scaled row, so that no digit is lost."""
-        norm = e.root(e.total(e.square(f.copy()) for f in features))
+        norm = e.root(e.total(e.square(e.again(f)) for f in features))
         away = [
-            e.subtract(e.divide(f.copy(), norm.copy()), e.number(c)) for f, c in zip(features, centroid, strict=True)
+            e.subtract(e.divide(e.again(f), e.again(norm)), e.number(c))
+            for f, c in zip(features, centroid, strict=True)
         ]
         return e.multiply(e.number(0.5), e.total(e.square(a) for a in away))
 

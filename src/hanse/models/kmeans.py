@@ -131,7 +131,7 @@ class KMeans:
         aggregates = {
             "count": Aggregate((one,), (), "count"),
             "weight": Aggregate((one,), (), "count") if self.weight_col is None else Aggregate((e.column(WEIGHT),)),
-            "sum": Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),)),
+            "sum": Aggregate(tuple(self._weighted(e.again(c)) for c in z), (len(z),)),
         }
         if state.phase == "moments":
             return Observation(aggregates, layers)

@@ -37,7 +37,7 @@ def _winner(items: Sequence[tuple[e.Expression, int]]) -> e.Expression:
     if len(items) == 1:
         return e.integer(items[0][1])
     left, right = items[: len(items) // 2], items[len(items) // 2 :]
-    first, second = (e.greatest([item.copy() for item, _ in half]) for half in (left, right))
+    first, second = (e.greatest([e.again(item) for item, _ in half]) for half in (left, right))
     return e.case([e.when(e.at_least(first, second), _winner(left))], _winner(right))
 
 

@@ -59,7 +59,7 @@ class LogisticModel:
     def score(self, features: Sequence[e.Expression]) -> e.Expression:
         """The log odds of label 1."""
         centred = [
-            f.copy() if o == 0 else e.subtract(f.copy(), e.number(o))
+            e.again(f) if o == 0 else e.subtract(e.again(f), e.number(o))
             for f, o in zip(features, self.origin.tolist(), strict=True)
         ]
         return e.add(e.dot(self.coefficients.tolist(), centred), e.number(self.log_odds))
@@ -68,7 +68,7 @@ class LogisticModel:
         """1 where label 1 is likelier than label 0, and its probability."""
         odds = self.score(features)
         label = e.case([e.when(e.at_least(e.number(0.0), odds), e.integer(0))], e.integer(1))
-        rest = e.exponential(e.negative(e.clamp(odds.copy(), -_ENOUGH, _ENOUGH)))
+        rest = e.exponential(e.negative(e.clamp(e.again(odds), -_ENOUGH, _ENOUGH)))
         chance = e.divide(e.number(1.0), e.add(e.number(1.0), rest))
         return {self.prediction_col: label, self.probability_col: chance}
 

@@ -261,7 +261,7 @@ class LogisticRegression:
 
 
 def _times(a: e.Expression, b: e.Expression | None) -> e.Expression:
-    return a if b is None else e.multiply(a, b.copy())
+    return a if b is None else e.multiply(a, e.again(b))
 
 
 def _layers(state: LogisticState, z: Sequence[e.Expression]) -> tuple[Mapping[str, e.Expression], ...]:
@@ -278,7 +278,7 @@ def _layers(state: LogisticState, z: Sequence[e.Expression]) -> tuple[Mapping[st
     side = e.subtract(e.multiply(e.column(TARGET), e.number(2.0)), e.number(1.0))
     rest, whole, margin = e.column("rest"), e.add(e.number(1.0), e.column("rest")), e.column("margin")
     fits = e.at_least(margin, e.number(0.0))
-    missed = e.case([e.when(fits, e.divide(rest, whole))], e.divide(e.number(1.0), whole.copy()))
+    missed = e.case([e.when(fits, e.divide(rest, whole))], e.divide(e.number(1.0), e.again(whole)))
     return (
         centred,
         {"odds": odds, "side": side},
@@ -288,8 +288,8 @@ def _layers(state: LogisticState, z: Sequence[e.Expression]) -> tuple[Mapping[st
         },
         {
             "residual": e.negative(e.multiply(e.column("side"), missed)),
-            "curvature": e.divide(e.divide(rest.copy(), whole.copy()), whole.copy()),
-            "row_loss": e.subtract(e.log1p_abs(rest.copy()), e.least([margin.copy(), e.number(0.0)])),
+            "curvature": e.divide(e.divide(e.again(rest), e.again(whole)), e.again(whole)),
+            "row_loss": e.subtract(e.log1p_abs(e.again(rest)), e.least([e.again(margin), e.number(0.0)])),
         },
     )
 

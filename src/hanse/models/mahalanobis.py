@@ -125,7 +125,7 @@ class Mahalanobis:
             layers, distance = self._distance_sq(state, z)
             shell = _shell(distance, state.edges)
             return Observation(aggregates, (layer, *layers), shell, len(state.edges) + 1, whole=True)
-        aggregates["sum"] = Aggregate(tuple(self._weighted(c.copy()) for c in z), (len(z),))
+        aggregates["sum"] = Aggregate(tuple(self._weighted(e.again(c)) for c in z), (len(z),))
         if state.phase == "moments":
             return Observation(aggregates, (layer,))
         aggregates["cross"] = CrossProducts.of(z, None if self.weight_col is None else e.column(WEIGHT))
@@ -146,7 +146,7 @@ class Mahalanobis:
     ) -> tuple[tuple[Mapping[str, e.Expression], ...], e.Expression]:
         """Layers of intermediate columns and a row's squared distance by the estimate so far."""
         assert state.mean is not None  # estimated by a phase before
-        away = [e.subtract(c.copy(), e.number(m)) for c, m in zip(z, state.mean.tolist(), strict=True)]
+        away = [e.subtract(e.again(c), e.number(m)) for c, m in zip(z, state.mean.tolist(), strict=True)]
         centred = {f"c{i}": value for i, value in enumerate(away)}
         columns = [e.column(name) for name in centred]
         rows = triangle_of(self._whitening(state)).tolist()
@@ -253,7 +253,7 @@ def _edges(around: float, doublings: float) -> FloatArray:
 
 def _shell(distance: e.Expression, edges: FloatArray) -> e.Expression:
     """The number of the shell that a squared distance is in."""
-    beyond = [e.case([e.when(e.at_least(distance.copy(), e.number(x)), e.integer(1))], e.integer(0)) for x in edges]
+    beyond = [e.case([e.when(e.at_least(e.again(distance), e.number(x)), e.integer(1))], e.integer(0)) for x in edges]
     return e.total(beyond)
 
 

@@ -77,12 +77,12 @@ class MahalanobisModel:
         return ({"__hanse_distance": distance},), self._scores(e.column("__hanse_distance"))
 
     def _scores(self, distance: e.Expression) -> Mapping[str, e.Expression]:
-        normalized = e.divide(distance.copy(), e.number(math.sqrt(max(self.rank, 1))))
+        normalized = e.divide(e.again(distance), e.number(math.sqrt(max(self.rank, 1))))
         return {
             self.prediction_col: e.integer(0),
             "distance": distance,
             "normalized_distance": normalized,
-            "anomaly_score": normalized.copy(),
+            "anomaly_score": e.again(normalized),
         }
 
     def contributions(self, features: Sequence[e.Expression]) -> Mapping[str, e.Expression]:
@@ -95,7 +95,7 @@ class MahalanobisModel:
         return {name: e.dot(row, away) for name, row in zip(self.features, rows, strict=True)}
 
     def _away(self, features: Sequence[e.Expression]) -> list[e.Expression]:
-        return [e.subtract(f.copy(), e.number(m)) for f, m in zip(features, self.mean.tolist(), strict=True)]
+        return [e.subtract(e.again(f), e.number(m)) for f, m in zip(features, self.mean.tolist(), strict=True)]
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Each feature's mean and deviation."""

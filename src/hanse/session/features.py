@@ -37,7 +37,7 @@ def _leaves(columns: Mapping[str, str], dialect: str) -> Iterator[_Leaf]:
         if not fields:
             yield leaf
         for name, kind in reversed(list(fields.items())):
-            inner = e.field_of(leaf.expression.copy(), name)
+            inner = e.field_of(e.again(leaf.expression), name)
             waiting.append(_Leaf(f"{leaf.name}.{name}", kind, inner, leaf.source))
 
 

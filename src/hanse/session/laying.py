@@ -53,7 +53,7 @@ def featured(
     )
     relation = e.select_over(relation, {f"{mark}{i}": x.expression for i, x in enumerate(bound.elements)})
     plain = [e.column(f"{mark}{i}") for i in range(len(bound.elements))]
-    relation = e.select_over(relation, {f"{mark}_first": stopped(session, loaded, plain, plain[0].copy())})
+    relation = e.select_over(relation, {f"{mark}_first": stopped(session, loaded, plain, e.again(plain[0]))})
     return relation, [e.column(f"{mark}_first"), *plain[1:]], warnings
 
 

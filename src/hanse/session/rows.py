@@ -132,7 +132,7 @@ def needed_of(features: Sequence[e.Expression], model: Any) -> list[e.Expression
     """What must be finite numbers: the features and, for cosine distance, 1 over the row's squared length."""
     if not is_cosine(model):
         return list(features)
-    return [*features, e.divide(e.number(1.0), e.total(e.square(f.copy()) for f in features))]
+    return [*features, e.divide(e.number(1.0), e.total(e.square(e.again(f)) for f in features))]
 
 
 def bad_features(
@@ -174,7 +174,7 @@ def bad_features(
 def unlabelled() -> Aggregate:
     """Rows whose ``target`` is neither 0 nor 1."""
     target = e.column(TARGET)
-    fits = [e.when(e.equal(target.copy(), e.number(label)), e.number(0.0)) for label in (0.0, 1.0)]
+    fits = [e.when(e.equal(e.again(target), e.number(label)), e.number(0.0)) for label in (0.0, 1.0)]
     return Aggregate((e.case(fits, e.number(1.0)),))
 
 

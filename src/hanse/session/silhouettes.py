@@ -36,8 +36,8 @@ def silhouettes(session: Session, loaded: LoadedModel, function: TableFunction, 
     source = e.derived(query.tree.copy())
     relation, features, warnings = labelled(session, loaded, query, place, source, "__hanse_f")
     if is_cosine(loaded.model):
-        norm = e.root(e.total(e.square(f.copy()) for f in features))
-        features = [e.divide(f.copy(), norm.copy()) for f in features]
+        norm = e.root(e.total(e.square(e.again(f)) for f in features))
+        features = [e.divide(e.again(f), e.again(norm)) for f in features]
     names = [f"__hanse_s{i}" for i in range(len(features))]
     relation = e.select_over(relation, dict(zip(names, features, strict=True)))
     total = observed(session, loaded, query, place, relation, first_observation(names, _LABEL, origins))

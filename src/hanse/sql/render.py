@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 from sqlglot.errors import UnsupportedError as SqlglotUnsupportedError
 
 from hanse.errors import UnsupportedError
+from hanse.expressions import writer
 from hanse.sql.lint import lost_text_warnings
 from hanse.sql.rendering.files import file_source
 from hanse.sql.rendering.queries import render_query
@@ -52,7 +52,7 @@ def render(
 
 def to_sql(tree: exp.Query, dialect: str = "duckdb") -> str:
     """The text of a rendered tree; raises UnsupportedError rather than leave something out."""
-    generator = Dialect.get_or_raise(dialect).generator(unsupported_level=ErrorLevel.RAISE)
+    generator = writer(dialect, unsupported_level=ErrorLevel.RAISE)
     generator.EXPRESSIONS_WITHOUT_NESTED_CTES = set()  # type: ignore[misc]  # sqlglot would hoist a WITH for Hive's sake
     try:
         return generator.generate(tree)

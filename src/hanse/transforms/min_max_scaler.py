@@ -46,7 +46,7 @@ class MinMaxScaler:
             what = f"min_max_scaler with min {given['low']:g} and max {given['high']:g}"
             raise BindError(what, "need min below max", spec.position)
         values = [x.expression for x in columns[0].elements]
-        known = tuple(e.known(v, v.copy()) for v in values)
+        known = tuple(e.known(v, e.again(v)) for v in values)
         size = (len(values),)
         found = source.observe(
             Observation({"least": Aggregate(known, size, "min"), "greatest": Aggregate(known, size, "max")})
@@ -60,7 +60,7 @@ class MinMaxScaler:
         column = columns[0]
         scaled = []
         for element, least, greatest in zip(column.elements, self.least, self.greatest, strict=True):
-            value = element.expression.copy()
+            value = e.again(element.expression)
             if greatest > least:
                 share = e.divide(e.subtract(value, e.number(least)), e.number(greatest - least))
                 value = e.add(e.multiply(share, e.number(self.high - self.low)), e.number(self.low))

@@ -54,7 +54,7 @@ class NumericImputer:
         """The elements without gaps."""
         column = columns[0]
         whole = [
-            Element(x.name, e.case([e.when(e.is_number(x.expression), x.expression.copy())], e.number(f)))
+            Element(x.name, e.case([e.when(e.is_number(x.expression), e.again(x.expression))], e.number(f)))
             for x, f in zip(column.elements, self.fill, strict=True)
         ]
         return Column(tuple(whole), column.vector)
@@ -70,7 +70,7 @@ class NumericImputer:
 
 
 def _known(element: Element) -> e.Expression:
-    return e.known(element.expression, element.expression.copy())
+    return e.known(element.expression, e.again(element.expression))
 
 
 def _mode(source: Source, element: Element) -> float | None:

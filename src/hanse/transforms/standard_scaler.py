@@ -31,7 +31,7 @@ def means_of(columns: Sequence[Column], source: Source) -> tuple[FloatArray, Flo
         Observation(
             {
                 "count": Aggregate(known, size),
-                "sum": Aggregate(tuple(e.known(v, v.copy()) for v in values), size),
+                "sum": Aggregate(tuple(e.known(v, e.again(v)) for v in values), size),
             }
         )
     )
@@ -48,7 +48,7 @@ def spread_of(columns: Sequence[Column], source: Source) -> tuple[list[float], l
     values = [x.expression for c in columns for x in c.elements]
     size = (len(values),)
     count, mean = means_of(columns, source)
-    away = [e.known(v, e.square(e.subtract(v.copy(), e.number(m)))) for v, m in zip(values, mean, strict=True)]
+    away = [e.known(v, e.square(e.subtract(e.again(v), e.number(m)))) for v, m in zip(values, mean, strict=True)]
     squares = source.observe(Observation({"square": Aggregate(tuple(away), size)}))["square"]
     deviation = np.sqrt(np.divide(squares, count - 1, out=np.zeros(size), where=count > 1))
     return mean.tolist(), deviation.tolist()
@@ -83,7 +83,7 @@ class StandardScaler:
         column = columns[0]
         scaled = []
         for element, mean, deviation in zip(column.elements, self.mean, self.deviation, strict=True):
-            value = element.expression.copy()
+            value = e.again(element.expression)
             if self.with_mean:
                 value = e.subtract(value, e.number(mean))
             if self.with_std:

@@ -121,7 +121,7 @@ class StringIndexer:
         """The labels' numbers."""
         element = columns[0].elements[0]
         value = e.as_text(element.expression)
-        branches = [e.when(e.equal(value.copy(), e.string(s)), e.number(float(i))) for i, s in enumerate(self.labels)]
+        branches = [e.when(e.equal(e.again(value), e.string(s)), e.number(float(i))) for i, s in enumerate(self.labels)]
         return Column((Element(element.name, e.case(branches, None)),))
 
     def to_json(self) -> dict[str, JsonValue]:

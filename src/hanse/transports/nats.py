@@ -34,6 +34,7 @@ _AGAIN_S: Final = 1.0
 _LONGEST_AGAIN_S: Final = 2.0
 _ABSENT_S: Final = 0.1
 _BREATH: Final = 8  # tasks sealed before replies are looked at; the first as many are written as soon as each is sealed
+_TICKS: Final = 2  # of the loop, until what was published is written
 
 
 def _quiet(line: str) -> None:
@@ -64,10 +65,11 @@ class _Pending:
 
 @dataclass(eq=False)
 class _Exchange:
-    """One ``ask``: its open tasks, and where its replies go."""
+    """One ``ask``: its open tasks, and where its replies go; None among them says that all tasks are on their way."""
 
     open: set[_Pending] = field(default_factory=set)
-    replies: queue.SimpleQueue[Reply | TransportError] = field(default_factory=queue.SimpleQueue)
+    replies: queue.SimpleQueue[Reply | TransportError | None] = field(default_factory=queue.SimpleQueue)
+    sent: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     sending: asyncio.Task[None] | None = None
     reached: bool = False
@@ -159,13 +161,14 @@ class Nats:
             for got in handed_on(exchange.replies, deadline):
                 if isinstance(got, TransportError):
                     raise got
+                if got is None:
+                    if meanwhile is not None:
+                        meanwhile()
+                    continue
                 left -= 1
                 yield got
                 if not left:
                     return
-                if meanwhile is not None:  # not before: silos on this machine have its cores to themselves so
-                    meanwhile()
-                    meanwhile = None
             if not exchange.reached:
                 raise TransportError(
                     f"the broker at {self._settings.connection.server} was not reached within {timeout_s:g} s: is it "
@@ -229,12 +232,22 @@ class Nats:
                     await asyncio.sleep(0)
                 if pending in exchange.open and not await self._send_one(pending):
                     break
+            else:
+                await self._told_once(exchange)
             if not self._link.connected:
                 await exchange.wake.wait()
             elif exchange.open:
                 rest = min(p.due for p in exchange.open) - time.monotonic()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(exchange.wake.wait(), max(0.01, rest))
+
+    async def _told_once(self, exchange: _Exchange) -> None:
+        """Tell who waits that all tasks are on their way, and not before: its own work would hold them up."""
+        if not exchange.sent:
+            exchange.sent = True
+            for _ in range(_TICKS):
+                await asyncio.sleep(0)
+            exchange.replies.put(None)
 
     async def _send_one(self, pending: _Pending) -> bool:
         task = pending.task
