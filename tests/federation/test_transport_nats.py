@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import signal
 import threading
 
 import pytest
@@ -277,6 +279,17 @@ def test_closing_ends_the_thread_and_a_later_ask_connects_anew(broker, coordinat
     assert not [thread for thread in threading.enumerate() if thread.name == "hanse-nats"]
     coordinator.close()
     assert len(list(coordinator.ask({"a": task("a", 1)}, WAIT_S))) == 1
+
+
+def test_a_connection_to_a_broker_that_hangs_is_closed(broker, coordinator, serving):
+    serving("a")
+    assert names(list(coordinator.ask({"a": task("a")}, WAIT_S))) == ["a"]
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        coordinator.close()
+        gc.collect()  # what was left open is told now, as an error
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
 
 
 def test_the_nats_package_is_not_heard(make_broker, coordinator, serving, caplog, capfd):

@@ -253,9 +253,9 @@ class Link:
         if client.is_connected:
             with contextlib.suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
                 await asyncio.wait_for(client.close(), _CLOSE_S)
-        transport = getattr(client, "_transport", None)
-        if transport:  # left open where the handshake failed or the last bytes could not be written
-            transport.close()
+        writer = getattr(getattr(client, "_transport", None), "_bare_io_writer", None)
+        if writer is not None:  # TLS waits for the other end's farewell, which a broker that hangs never sends
+            writer.transport.abort()
 
     def _translated(self, error: Exception) -> Exception:
         """A foreign exception as a TransportError with its cure, or as one that says: try again."""

@@ -134,7 +134,8 @@ class _Serving:
         if known:
             self._diagnostics.count("duplicate")
             return
-        sending = asyncio.ensure_future(self._respond(key, opened.sender, task))
+        working = asyncio.get_running_loop().run_in_executor(self._pool, self._work, opened.sender, task)
+        sending = asyncio.ensure_future(self._respond(key, opened.sender, task, working))
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
 
@@ -155,10 +156,11 @@ class _Serving:
             raise EnvelopeError("mismatch", "the task and its envelope name different rounds")
         return opened, task
 
-    async def _respond(self, key: tuple[bytes, str], sender: PublicKey, task: Task) -> None:
-        loop = asyncio.get_running_loop()
+    async def _respond(
+        self, key: tuple[bytes, str], sender: PublicKey, task: Task, working: asyncio.Future[bytes]
+    ) -> None:
         try:
-            envelope = await loop.run_in_executor(self._pool, self._work, sender, task)
+            envelope = await working
         finally:
             subject = self._waiting.pop(key)
         if time.time() >= task.expires_at:
