@@ -41,14 +41,16 @@ __all__ = ["measure"]
 ROWS = 1_000
 FEATURES = ("a", "b", "c", "d")
 PARTIES = ("p", "q", "r", "s")
-CENTROIDS = np.arange(4.0)[:, None] * np.full(4, 10.0)
+APART = 10.0
+CENTROIDS = np.arange(4.0)[:, None] * np.full(4, APART)
 ESTIMATOR = KMeans(num_clusters=len(CENTROIDS))
 ENVELOPE_BYTES = 300  # about what signature, label and seal add
 
 _HOW = (
-    f"A round is one step of k-means, k = {len(CENTROIDS)}, over {len(FEATURES)} features. A real coordinator "
-    "asks it and writes every reply into its journal. In process, and with two silos over NATS, the silos are "
-    f"real as well: policy, snapshot, gate and ledger over {ROWS:,} customers each. A thousand silos are "
+    f"A round is one step of k-means, k = {len(CENTROIDS)}, over {len(FEATURES)} features; its centroids are drawn "
+    "anew. A real coordinator asks it and writes every reply into its journal. In process, and with two silos over "
+    "NATS, the silos are real as well: policy, snapshot, gate and ledger over "
+    f"{ROWS:,} customers each. A thousand silos are "
     "simulated, as stores of four parties, each party in a process of its own as in earnest: each answers at once, "
     "and its answer is in its party's ledger before it is sent. Over NATS everything is signed, sealed and under "
     "mutual TLS, on loopback.",
@@ -214,10 +216,12 @@ def fill(database: Path, seed: int) -> None:
         connection.execute("CREATE TABLE features AS SELECT * FROM given")
 
 
-def state(number: int, features: Sequence[str] = FEATURES) -> KMeansState:
-    """A state that no round has had, so that no earlier answer will do."""
-    origin = CENTROIDS.mean(axis=0)
-    return KMeansState(tuple(features), "step", origin, centroids=CENTROIDS - origin + number * 1e-6)
+def state(number: float, features: Sequence[str] = FEATURES) -> KMeansState:
+    """A state that no round has had, so that no earlier answer will do, nor a query's text but for its shape."""
+    random = np.random.default_rng(round(10 * number))
+    origin = CENTROIDS.mean(axis=0) + random.normal(0.0, APART, len(FEATURES))
+    near = random.normal(CENTROIDS, 1.0)
+    return KMeansState(tuple(features), "step", origin, centroids=near - origin)
 
 
 def _plan(names: Sequence[str]) -> Plan:

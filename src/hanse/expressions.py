@@ -130,12 +130,14 @@ class _Dot(exp.Expression):
     """A sum of products as one node, for models write little else; a plain column in it is its name alone."""
 
     arg_types = {"weights": True, "expressions": True}  # noqa: RUF012  # as sqlglot has it
+    _hash_raw_args = True  # names differ by case
 
 
 class _Layer(exp.Expression):
     """A relation with more columns, as one node, too."""
 
     arg_types = {"this": True, "names": True, "expressions": True}  # noqa: RUF012  # as sqlglot has it
+    _hash_raw_args = True
 
 
 def _paren(e: Expression) -> Expression:

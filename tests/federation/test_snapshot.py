@@ -245,9 +245,9 @@ def test_rows_held_in_memory_give_the_answers_that_the_file_gives(
             replies.append(talk.ask("observe", **asked | {"features": ("y", "x")}))
             assert {reply.status for reply in replies} == {"ok"}
             found.append(([reply.statistics for reply in replies], plans > 0))
-    (held, kept), (full, kept_too), (file, planned) = found
+    (held, kept), (full, kept_too), (file, kept_not) = found
     assert held == full == file
-    assert (kept, kept_too, planned) == (True, True, False)
+    assert (kept, kept_too, kept_not) == (True, True, False)
 
 
 def test_a_view_over_files_is_not_read(tmp_path: Path) -> None:

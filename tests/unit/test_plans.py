@@ -41,6 +41,9 @@ class Recorded:
     def prepared(self) -> list[str]:
         return [sql.split()[1] for sql in self.told if sql.startswith("PREPARE")]
 
+    def dropped(self) -> list[str]:
+        return [sql.split()[1] for sql in self.told if sql.startswith("DEALLOCATE")]
+
 
 @given(numbers=st.lists(doubles, min_size=3, max_size=3))
 @example(numbers=[-0.0, 5e-324, 1.7976931348623157e308])
@@ -61,25 +64,68 @@ def test_names_and_texts_stay_as_they_are(engine: DuckDB) -> None:
         assert engine.rows(sql, again=True) == engine.rows(sql)
 
 
-def test_a_query_is_prepared_at_second_sight_and_once() -> None:
+def test_queries_that_differ_in_numbers_share_a_plan() -> None:
     connection = Recorded()
-    queries = [f"SELECT {n}e0, \"x1e5\", '2e0' FROM t1e5" for n in range(5)]
-    found = [connection.plans.of(sql) for sql in queries]
-    assert found == [queries[0], *(f"EXECUTE plan_0({n}e0)" for n in range(1, 5))]
+    found = [connection.plans.of(f"SELECT {n}e0, \"x1e5\", '2e0' FROM t1e5") for n in range(3)]
+    assert found == [f"EXECUTE plan_0({n}e0)" for n in range(3)]
     assert connection.told == ["PREPARE plan_0 AS SELECT CAST($1 AS DOUBLE), \"x1e5\", '2e0' FROM t1e5"]
-    assert [connection.plans.of("SELECT 1") for _ in range(2)] == ["SELECT 1", "EXECUTE plan_1"]
+    assert [connection.plans.of("SELECT 1") for _ in range(2)] == ["EXECUTE plan_1"] * 2
+
+
+@given(weights=st.lists(st.floats(-1e100, 1e100).filter(bool), min_size=3, max_size=3))
+def test_a_sign_makes_no_other_query(engine: DuckDB, weights: list[float]) -> None:
+    connection = Recorded()
+    for numbers in (weights, [-w for w in weights], [abs(w) for w in weights]):
+        x, y = e.column("f0"), e.column("f1")
+        near = e.add(e.dot(numbers[:2], [x, e.subtract(y, e.number(numbers[2]))]), e.absolute(e.number(numbers[2])))
+        side = e.at_least(e.dot(numbers[:2], [x, y]), e.number(numbers[2]))
+        sql = engine.text(e.select("held", {"near": near, "side": side}))
+        connection.plans.of(sql)
+        assert engine.rows(sql, again=True) == engine.rows(sql)
+    assert len(connection.prepared()) == 1
 
 
 def test_no_more_plans_are_kept_than_those_asked_for_last() -> None:
     connection = Recorded()
     for number in [*range(40), 39, 38, 0, 0]:
         connection.plans.of(f"SELECT {number}")
-        connection.plans.of(f"SELECT {number}")
-    dropped = [sql.split()[1] for sql in connection.told if sql.startswith("DEALLOCATE")]
-    assert dropped == connection.prepared()[: len(dropped)]
-    assert len(connection.prepared()) - len(dropped) == 32
+    assert connection.dropped() == connection.prepared()[: len(connection.dropped())]
+    assert len(connection.prepared()) - len(connection.dropped()) == 32
     connection.plans.forget()
-    assert {sql.split()[1] for sql in connection.told if sql.startswith("DEALLOCATE")} == set(connection.prepared())
+    assert sorted(connection.dropped()) == sorted(connection.prepared())
+
+
+def test_long_queries_leave_room_for_fewer_plans() -> None:
+    connection = Recorded()
+    for number in range(10):
+        connection.plans.of(f"SELECT {number}{', 1' * 10_000}")
+    assert len(connection.prepared()) - len(connection.dropped()) == 3
+    connection.plans.of(f"SELECT 1{', 1' * 100_000}")
+    assert len(connection.prepared()) - len(connection.dropped()) == 1
+
+
+def test_plans_survive_what_stops_their_making_or_their_end() -> None:
+    class StoppedError(Exception):
+        pass
+
+    stopped, told = [True], []
+
+    def execute(sql: str) -> None:
+        if stopped[0]:
+            raise StoppedError
+        told.append(sql)
+
+    plans = Plans(execute)
+    with pytest.raises(StoppedError):
+        plans.of("SELECT 1.5e0")
+    stopped[0] = False
+    assert plans.of("SELECT 1.5e0") == "EXECUTE plan_1(1.5e0)"
+    stopped[0] = True
+    with pytest.raises(StoppedError):
+        plans.forget()
+    stopped[0] = False
+    assert plans.of("SELECT 1.5e0") == "EXECUTE plan_2(1.5e0)"
+    assert told[-1] == "PREPARE plan_2 AS SELECT CAST($1 AS DOUBLE)"
 
 
 def test_a_change_of_the_catalog_forgets_plans(engine: DuckDB) -> None:

@@ -91,9 +91,7 @@ class DuckDB:
             EngineError: what DuckDB says, translated.
         """
         with _translated(self.database):
-            self._work.run(lambda: self._connection.execute(sql))
-            if self._plans is not None:
-                self._plans.forget()
+            self._work.run(lambda: self._changed(sql))
 
     def rows(self, sql: str, *, again: bool = False) -> list[tuple[Any, ...]]:
         """Run a query that gives few rows.
@@ -106,6 +104,11 @@ class DuckDB:
             return self._work.run(
                 lambda: self._again(sql).fetchall() if again else self._connection.execute(sql).fetchall()
             )
+
+    def _changed(self, sql: str) -> None:
+        if self._plans is not None:
+            self._plans.forget()
+        self._connection.execute(sql)
 
     def _again(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(sql if self._plans is None else self._plans.of(sql))
@@ -177,10 +180,12 @@ class DuckDB:
         self.execute(f"CREATE TEMP TABLE {name} AS {sql}")
 
     def hold(self, name: str, sql: str) -> None:
-        """Hold a query's rows in memory as a relation; queries that read nothing else are planned once."""
+        """Hold a query's rows in memory as a relation; the plans of queries that read nothing else are kept."""
         with _translated(self.database):
             self._connection.register(name, self._connection.sql(sql).materialize())
-        self._plans = Plans(self._connection.execute)
+            if self._plans is None:
+                self._plans = Plans(self._connection.execute)
+            self._plans.forget()
 
     def forget(self, name: str) -> None:
         """Let go of what :meth:`keep` kept; harmless where it is gone."""

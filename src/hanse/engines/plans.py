@@ -10,20 +10,25 @@ from typing import Final
 
 __all__ = ["Plans"]
 
-_MOST_PLANS: Final = 32
+_MOST_SHAPES: Final = 32
+_MOST_CHARACTERS: Final = 100_000
+"""Of all shapes together; a plan takes some 300 bytes for each."""
 
+_DOUBLE: Final = r"\d+ (?:\.\d+)? e [+-]? \d+"
 _QUOTED_OR_DOUBLE: Final = re.compile(
-    r""" "(?:[^"]|"")*" | '(?:[^']|'')*' | (?<![\w.]) \d+ (?:\.\d+)? e [+-]? \d+ """, re.VERBOSE
+    rf""" "(?:[^"]|"")*" | '(?:[^']|'')*' | (?<!\w)\(-{_DOUBLE}\) | (?<![\w.])-?{_DOUBLE} """, re.VERBOSE
 )
-"""Names and texts in quotes, so as to pass over them, and doubles as :func:`hanse.expressions.number` writes them."""
+"""Names and texts in quotes, so as to pass over them, and doubles as :func:`hanse.expressions.number` writes them, with
+the brackets that a negative one stands in."""
 
 
 class Plans:
     """What one connection has planned and will be asked again.
 
     The steps of a training ask the same queries with other numbers, and where rows are few, planning such a query takes
-    DuckDB several times as long as running it. It keeps the plan of a prepared statement, but not of one that reads a
-    table, which may have changed meanwhile; hence :meth:`hanse.engines.duckdb.DuckDB.hold`.
+    DuckDB many times as long as running it. It keeps the plan of a prepared statement, but not of one that reads a
+    table, which may have changed meanwhile; hence :meth:`hanse.engines.duckdb.DuckDB.hold`. To prepare a query that is
+    not asked again costs hardly more than to run it.
 
     Args:
         execute: runs a statement.
@@ -31,40 +36,36 @@ class Plans:
 
     def __init__(self, execute: Callable[[str], object]) -> None:
         self._execute = execute
-        self._known: dict[str, str] = {}  # the plan's name by the query's shape, the latest last; empty at first sight
+        self._names: dict[str, str] = {}  # of plans by the queries' shapes, the latest last
         self._numbers = itertools.count()
 
     def of(self, sql: str) -> str:
-        """How to run a query: as it is at first, by its plan from the second time on.
+        """How to run a query by its plan.
 
         Args:
             sql: one SELECT, without comments.
         """
         shape, numbers = _parted(sql)
-        name = self._known.pop(shape, None)
+        name = self._names.pop(shape, None)  # it is known again only when nothing has stopped what follows
         if name is None:
-            self._know(shape, "")
-            return sql
-        if not name:
             name = f"plan_{next(self._numbers)}"
             self._execute(f"PREPARE {name} AS {shape}")
-        self._know(shape, name)
+        self._names[shape] = name
+        while len(self._names) > 1 and not self._fits():
+            self._drop(self._names.pop(next(iter(self._names))))
         return f"EXECUTE {name}({numbers})" if numbers else f"EXECUTE {name}"
 
-    def _know(self, shape: str, name: str) -> None:
-        self._known[shape] = name
-        if len(self._known) > _MOST_PLANS:
-            self._drop(self._known.pop(next(iter(self._known))))
+    def _fits(self) -> bool:
+        return len(self._names) <= _MOST_SHAPES and sum(map(len, self._names)) <= _MOST_CHARACTERS
 
     def forget(self) -> None:
         """Let go of all plans: after a change of the catalog DuckDB makes each of them anew whenever it is used."""
-        for name in self._known.values():
+        names, self._names = self._names, {}
+        for name in names.values():
             self._drop(name)
-        self._known.clear()
 
     def _drop(self, name: str) -> None:
-        if name:
-            self._execute(f"DEALLOCATE {name}")
+        self._execute(f"DEALLOCATE {name}")
 
 
 @functools.lru_cache(maxsize=4)  # the silos of one process are asked the same one after the other
@@ -76,7 +77,7 @@ def _parted(sql: str) -> tuple[str, str]:
         text = found[0]
         if text[0] in "\"'":
             return text
-        numbers.append(text)
+        numbers.append(text.strip("()"))
         return f"CAST(${len(numbers)} AS DOUBLE)"
 
     return _QUOTED_OR_DOUBLE.sub(parameter, sql), ", ".join(numbers)

@@ -36,7 +36,7 @@ _ONE_THREAD_ROWS: Final = 122_880
 """DuckDB hands rows out to its threads by so many; for fewer, waking a second thread only costs."""
 
 _HELD_NUMBERS: Final = 250_000
-"""Of so many published numbers the rows are held in memory, 4 MB with what comes along: planning is what costs then."""
+"""Rows with so many published numbers are held in memory, 4 to 6 MB in all: planning is what costs then."""
 
 Integers = npt.NDArray[Any]
 
@@ -71,11 +71,12 @@ class Snapshot:
         self.publish = publish
         self.engine = DuckDB(path, read_only=True)
         self.meta = decoded(str(self.engine.rows("SELECT text FROM meta")[0][0]), _Meta)
-        if self.meta.rows <= _ONE_THREAD_ROWS:
+        few = self.meta.rows <= _ONE_THREAD_ROWS
+        if few:
             self.engine.execute("SET threads = 1")
         self.engine.lock()
         self._rows = "rows_"
-        if self.meta.rows * len(self.meta.types) <= _HELD_NUMBERS:
+        if few and self.meta.rows * len(self.meta.types) <= _HELD_NUMBERS:
             self._rows = "held"
             self.engine.hold(self._rows, "SELECT * FROM rows_")
         self._numbers = itertools.count()
