@@ -34,7 +34,7 @@ class Transport(Protocol):
             tasks: by silo.
             timeout_s: from the first ``next``; ends the wait for all of them together.
             meanwhile: what there is to do while silos work: called by the thread that waits, once at the most; over a
-                network when all tasks are on their way.
+                network when all tasks are on their way, or a first reply has been taken.
 
         Yields:
             One valid reply per silo at most. A silo that stays silent until the deadline is absent; the caller

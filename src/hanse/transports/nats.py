@@ -161,14 +161,14 @@ class Nats:
             for got in handed_on(exchange.replies, deadline):
                 if isinstance(got, TransportError):
                     raise got
-                if got is None:
-                    if meanwhile is not None:
-                        meanwhile()
-                    continue
-                left -= 1
-                yield got
-                if not left:
-                    return
+                if got is not None:
+                    left -= 1
+                    yield got
+                    if not left:
+                        return
+                if meanwhile is not None:
+                    meanwhile()
+                    meanwhile = None
             if not exchange.reached:
                 raise TransportError(
                     f"the broker at {self._settings.connection.server} was not reached within {timeout_s:g} s: is it "
