@@ -40,23 +40,22 @@ class Plans:
         self._numbers = itertools.count()
 
     def of(self, sql: str) -> str:
-        """How to run a query by its plan.
+        """How to run a query by its plan; one that is too long to keep a plan of is run as it is.
 
         Args:
             sql: one SELECT, without comments.
         """
         shape, numbers = _parted(sql)
+        if len(shape) > _MOST_CHARACTERS:
+            return sql
         name = self._names.pop(shape, None)  # it is known again only when nothing has stopped what follows
         if name is None:
             name = f"plan_{next(self._numbers)}"
             self._execute(f"PREPARE {name} AS {shape}")
         self._names[shape] = name
-        while len(self._names) > 1 and not self._fits():
+        while len(self._names) > _MOST_SHAPES or sum(map(len, self._names)) > _MOST_CHARACTERS:
             self._drop(self._names.pop(next(iter(self._names))))
         return f"EXECUTE {name}({numbers})" if numbers else f"EXECUTE {name}"
-
-    def _fits(self) -> bool:
-        return len(self._names) <= _MOST_SHAPES and sum(map(len, self._names)) <= _MOST_CHARACTERS
 
     def forget(self) -> None:
         """Let go of all plans: after a change of the catalog DuckDB makes each of them anew whenever it is used."""
