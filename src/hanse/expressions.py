@@ -1,7 +1,7 @@
 """The small SQL vocabulary that models speak: dialect-free expressions, built on sqlglot.
 
 Numbers are written as doubles (``1.5e0``), since both engines read a bare ``1.5`` as DECIMAL; they survive the round
-trip to the last bit. Nothing here knows a dialect: an engine writes the expressions out in its own.
+trip to the last bit. What makes an expression knows no dialect; :func:`written` writes it out in an engine's own.
 """
 
 from __future__ import annotations

@@ -250,6 +250,18 @@ def test_rows_held_in_memory_give_the_answers_that_the_file_gives(
     assert (kept, kept_too, kept_not) == (True, True, False)
 
 
+def test_rows_that_several_threads_read_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their order, and with it the last digits of a sum, would be another one each time."""
+    for most, held in ((40, True), (39, False)):
+        folder = tmp_path / str(most)
+        folder.mkdir()
+        monkeypatch.setattr("hanse.federation.snapshot._ONE_THREAD_ROWS", most)
+        with Talk(folder, blobs([40])) as talk:
+            assert talk.ask("moments").status == "ok"
+            (copy,) = talk.silo._snapshots._open.values()
+            assert (copy.engine.relation_columns(["held"]) is not None) == held
+
+
 def test_a_view_over_files_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("customer_id,x,y\n" + "".join(f"c{i},{i},{i}\n" for i in range(40)))
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:

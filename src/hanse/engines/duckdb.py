@@ -100,10 +100,9 @@ class DuckDB:
             sql: the query.
             again: it will be asked again with other numbers in it, of what :meth:`hold` holds.
         """
+        run = self._again if again else self._connection.execute
         with _translated(self.database):
-            return self._work.run(
-                lambda: self._again(sql).fetchall() if again else self._connection.execute(sql).fetchall()
-            )
+            return self._work.run(lambda: run(sql).fetchall())
 
     def _changed(self, sql: str) -> None:
         if self._plans is not None:

@@ -318,7 +318,8 @@ class Silo:
                     return self._again(task, hash_, base, run, *earlier)
                 self._answers.check(self.policy, run.relation, task.run, found.cells)
                 self._memory.remember(run.relation, run.snapshot, self.policy.min_changed_customers)
-                self._memory.add_masks(run.relation, run.snapshot, _masks(found))
+                merged = [mask for release in found.releases for mask in release.masks]
+                self._memory.add_masks(run.relation, run.snapshot, merged)
                 return self._send(task, hash_, *self._released(task, hash_, base, run, found))
 
     def _judged(self, task: Task, run: _Open, masks: Sequence[BoolArray]) -> Answered:
@@ -395,7 +396,3 @@ class Silo:
 
 def _session(task: Task) -> str:
     return f"{task.run}\n{task.silo}"
-
-
-def _masks(found: Answered) -> list[BoolArray]:
-    return [mask for release in found.releases for mask in release.masks]
